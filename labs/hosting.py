@@ -1,0 +1,170 @@
+"""How every HTTP server of this course starts, announces itself, refuses bad input, and stops.
+
+    python -m labs.servers.NAME [--host 127.0.0.1] [--port 0] [--keep 10000] [--origin URL] [--exit-on-eof]
+
+prints `listening on http://127.0.0.1:40123` when it accepts connections, logs to stderr, and stops within two seconds
+of SIGTERM, SIGINT or, with --exit-on-eof, of the end of its standard input (so a server dies with the notebook's kernel).
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+
+from labs.feed import BadCursor, Feed, Gone
+
+PAGES = Path(__file__).parent / "pages"
+PATIENCE_S = 8.0  # an idle connection, half a head or half a body is given up after this
+BODY_LIMIT = 64 * 1024  # bytes of a published event
+HEAD_LIMIT = 8 * 1024  # bytes of one request line or one header
+STOP_S = 1.0  # what a request in progress gets to finish when the server stops
+
+FEED = web.AppKey("feed", Feed)
+ORIGINS = web.AppKey("origins", tuple)
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, except that it names oversized heads by their own status and logs no traceback for them."""
+
+    def handle_error(self, request, status=500, exc=None, message=None):
+        if not isinstance(exc, BadHttpMessage):
+            return super().handle_error(request, status, exc, message)
+        if "many headers" in exc.message:
+            status = 431
+        elif isinstance(exc, LineTooLong):  # aiohttp does not say which line; only a request target begins with a slash
+            status = 414 if bytes(exc.args[0]).startswith(b"/") else 431
+        self.logger.warning("%d: %s", status, str(exc.message).splitlines()[0][:80])
+        response = web.Response(status=status, text=f"{web.Response(status=status).reason}\n")
+        response.force_close()
+        return response
+
+
+@web.middleware
+async def refusals(request: web.Request, handler):
+    """Turn what the feed refuses into its HTTP status, and refuse what a foreign page sends."""
+    origin = request.headers.get("Origin")
+    if origin and origin.partition("://")[2] != request.host and origin not in request.app[ORIGINS]:
+        return web.Response(status=403, text="a page of another origin may not use this server\n")
+    try:
+        return await handler(request)
+    except (Gone, BadCursor) as refusal:
+        return web.json_response({"error": str(refusal)}, status=refusal.status)
+
+
+async def lean(request: web.Request, response: web.StreamResponse) -> None:
+    """Leave out the one header that only names our software and its version; RFC 9110 §10.2.4 makes it optional."""
+    response.headers.popall("Server", None)
+
+
+async def publish(request: web.Request) -> web.Response:
+    """POST /events: the body's text becomes the next event; the answer is 201 with the event."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            text = (await request.read()).decode()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(headers={"Connection": "close"}) from None
+    except UnicodeDecodeError:
+        raise web.HTTPBadRequest(text="an event is UTF-8 text\n") from None
+    event = request.app[FEED].publish(text)
+    return web.Response(status=201, text=event.to_json(), content_type="application/json")
+
+
+async def healthz(request: web.Request) -> web.Response:
+    """GET /healthz: 200, with what this process has used and holds, so that its cost can be measured from outside."""
+    held = {"cpu_ns": time.process_time_ns(), "tasks": len(asyncio.all_tasks()), "pid": os.getpid()}
+    return web.Response(text=json.dumps(held), content_type="application/json")
+
+
+def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.Application:
+    """What all feed servers share: POST /events, GET / (the live page), GET /healthz. The transport adds its own route."""
+    app = web.Application(middlewares=[refusals], client_max_size=BODY_LIMIT)
+    app[FEED], app[ORIGINS] = feed, origins
+    app.on_response_prepare.append(lean)
+    app.router.add_post("/events", publish)
+    app.router.add_get("/healthz", healthz)
+
+    async def live_page(request: web.Request) -> web.Response:
+        return web.Response(text=(PAGES / page).read_text("utf-8"), content_type="text/html")
+
+    app.router.add_get("/", live_page)
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve `app` while the block runs; yields its URL. Works on a real event loop and on a virtual one."""
+    loop = asyncio.get_running_loop()
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=STOP_S)
+    await runner.setup()
+    limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT}
+    server = await loop.create_server(
+        lambda: Connection(runner.server, loop=loop, access_log=None, lingering_time=1, **limits), host, port
+    )
+    try:
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+def stop_event(exit_on_eof: bool) -> asyncio.Event:
+    """An event that is set when this process is told to stop: SIGTERM, SIGINT, or the end of standard input."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+    def watch_stdin():
+        sys.stdin.buffer.read()
+        with suppress(RuntimeError):  # the loop may have closed already
+            loop.call_soon_threadsafe(stop.set)
+
+    if exit_on_eof:
+        threading.Thread(target=watch_stdin, daemon=True).start()
+    return stop
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """The options that every server has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument(
+        "--keep", type=int, default=10_000, help="how many events can still be read (default %(default)s)"
+    )
+    parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may use this server")
+    parser.add_argument("--exit-on-eof", action="store_true", help="stop when standard input ends")
+    return parser
+
+
+def main(make_app: Callable[..., web.Application], description: str) -> None:
+    """Run one feed server as a process until it is told to stop."""
+    options = arguments(description).parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+    async def run():
+        stop = stop_event(options.exit_on_eof)
+        app = make_app(Feed(keep=options.keep), origins=tuple(options.origin))
+        async with serving(app, options.host, options.port) as url:
+            print(f"listening on {url}", flush=True)
+            await stop.wait()
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        sys.exit(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")

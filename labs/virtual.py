@@ -1,0 +1,97 @@
+"""Virtual time: the same servers, clients and link on a simulated clock, where an hour takes a moment and repeats exactly.
+
+    run(experiment(virtual.launch))     # the coroutine that measured real servers with `launch`, now simulated
+
+Time passes only when every task waits, and then at once. Connections are in memory. A coroutine that would wait for ever
+raises `WaitsForever` immediately, one that never lets time pass raises `Spins`.
+"""
+
+import asyncio
+import ctypes
+import threading
+from collections.abc import Coroutine
+from importlib import import_module
+from typing import Any
+
+import async_solipsism
+from async_solipsism import SleepForeverError as WaitsForever
+
+from labs.feed import Feed
+from labs.hosting import serving
+from labs.launch import Launching
+
+WALL_LIMIT_S = 5.0  # real seconds for one run
+TURN_LIMIT = 20_000  # turns of the event loop in which time stands still
+
+
+class Spins(BaseException):
+    """The coroutine kept the event loop busy without ever letting time pass. (Not an Exception: `except` must not eat it.)"""
+
+
+class Loop(async_solipsism.EventLoop):
+    """The simulated clock's event loop, which notices when time stands still."""
+
+    _turns, _moment = 0, -1.0
+
+    def _run_once(self):
+        self._turns += 1
+        if self.time() != self._moment:
+            self._turns, self._moment = 0, self.time()
+        if self._turns > TURN_LIMIT:
+            self._turns = 0
+            raise Spins
+        super()._run_once()
+
+
+def run(coroutine: Coroutine, *, wall_limit_s: float = WALL_LIMIT_S) -> Any:
+    """Run a coroutine to its end in virtual time and return its result. Raises what it raises, `WaitsForever` or `Spins`.
+
+    It runs in a worker thread, because a notebook's own thread already runs an event loop.
+    """
+    outcome: list[tuple[bool, Any]] = []
+
+    def work():
+        try:
+            with asyncio.Runner(loop_factory=Loop) as runner:
+                try:
+                    outcome.append((True, runner.run(coroutine)))
+                except BaseException as error:
+                    outcome.append((False, error))
+        except BaseException as error:  # while cleaning up after the first one
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(wall_limit_s)
+    for _ in range(20):
+        if not thread.is_alive():
+            break
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Spins))
+        thread.join(0.1)
+        outcome[:] = outcome or [(False, Spins())]
+    passed, value = outcome[0]
+    if passed:
+        return value
+    raise value
+
+
+class InMemory:
+    """A server in this process, on the virtual event loop; each start is a new epoch, always the same ones."""
+
+    def __init__(self, name: str, *, keep: int = 10_000):
+        self.name, self.keep, self.starts = name, keep, 0
+        self.log: list[str] = []
+
+    async def start(self) -> str:
+        self.starts += 1
+        app = import_module(f"labs.servers.{self.name}").make_app(Feed(keep=self.keep, epoch=f"{self.starts:08x}"))
+        self._serving = serving(app)
+        return await self._serving.__aenter__()
+
+    async def stop(self) -> None:
+        await self._serving.__aexit__(None, None, None)
+
+
+def launch(name: str, *, rtt_ms: float = 0.0, jitter_ms: float = 0.0, seed: int = 0, keep: int = 10_000) -> Launching:
+    """What `labs.launch.launch` is to real time: a server behind a link, in virtual time."""
+    return Launching(InMemory(name, keep=keep), rtt_ms=rtt_ms, jitter_ms=jitter_ms, seed=seed)
