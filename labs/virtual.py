@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 import async_solipsism
-from async_solipsism import SleepForeverError as WaitsForever
+from async_solipsism import SleepForeverError as WaitsForever  # noqa: F401  (part of what this module offers)
 
 from labs.feed import Feed
 from labs.hosting import serving
