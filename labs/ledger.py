@@ -1,14 +1,22 @@
 """The byte ledger: what every byte that crossed the link was for. The parts add up to the count exactly.
 
 A *start line* is a request line or a status line (RFC 9112 §3 and §4). *Payload* is the events themselves; *framing* is
-what the transport adds inside the body to keep them apart, such as the brackets and commas of a JSON array.
+what the transport adds inside the body to keep them apart: the brackets and commas of a JSON array, the sizes of chunks.
+
+What has begun but not ended, such as a response that never ends, is in the ledger with the bytes that have come so far.
 """
 
 import json
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 PARTS = ("request line", "request headers", "status line", "response headers", "framing", "payload")
+START_LINE = re.compile(rb"[A-Z]{1,16}( |$)|HTTP/")  # how a message begins, however little of it there is
+CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;.*)?")  # RFC 9112 §7.1
+LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(slots=True)
@@ -19,11 +27,13 @@ class Message:
     direction: str
     start_line: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes  # without transfer coding
     parts: dict[str, int]  # bytes by part; the values sum to `size`
     sent: int
     arrived: int | None
     raw_head: bytes = field(repr=False, default=b"")
+    raw_body: bytes = field(repr=False, default=b"")  # with transfer coding
+    finished: bool = True  # False: more may follow, for all that has crossed the link so far
 
     @property
     def size(self) -> int:
@@ -38,24 +48,24 @@ class Message:
     @property
     def text(self) -> str:
         """The message as it was on the wire, as text."""
-        return (self.raw_head + self.body).decode("utf-8", "replace")
+        return (self.raw_head + self.raw_body).decode("utf-8", "replace")
 
 
 def events_in(body: bytes) -> list[dict]:
     """The events in a JSON array; none if the body is something else."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def body_length(start_line: str, headers: dict[str, str]) -> int:
-    """How many bytes of body follow a head (RFC 9112 §6.3, without transfer codings)."""
-    status = start_line.split(" ")[1] if start_line.startswith("HTTP/") else ""
-    if status in ("204", "304"):
-        return 0
-    return int(headers.get("content-length", 0))
+def framing_in(headers: dict[str, str], body: bytes) -> int:
+    """How many bytes of a body only keep the events apart."""
+    if body == b"[]":
+        return 2
+    count = len(events_in(body))
+    return count + 1 if count else 0  # the brackets, and a comma between two events
 
 
 def parse_head(head: bytes) -> tuple[str, dict[str, str]]:
@@ -64,44 +74,87 @@ def parse_head(head: bytes) -> tuple[str, dict[str, str]]:
     return start_line, {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+def parse_body(start_line: str, headers: dict[str, str], data: bytes, at: int = 0, *, to_head: bool = False):
+    """The body that begins at `data[at]`, without its transfer coding, and where it ends; None while it is unfinished.
+
+    The rules of RFC 9112 §6.3. `to_head` says that this answers a HEAD request.
+    """
+    is_response = start_line.startswith("HTTP/")
+    if to_head or (is_response and re.match(r"\S+ (1..|204|304)", start_line)):
+        return b"", at
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        return parse_chunks(data, at)
+    announced = headers.get("content-length", "" if is_response else "0")  # a response without ends with its connection
+    if not LENGTH.fullmatch(announced) or len(data) < (end := at + int(announced)):
+        return data[at:], None
+    return data[at:end], end
+
+
+def parse_chunks(data: bytes, at: int = 0) -> tuple[bytes, int | None]:
+    """The body that the chunks from `data[at]` on carry, and where the last one ends; None if it has not come."""
+    body = bytearray()
+    while (line := data.find(b"\r\n", at)) >= 0 and (match := CHUNK_SIZE.fullmatch(data, at, line)):
+        if (size := int(match[1], 16)) == 0:
+            end = data.find(b"\r\n\r\n", line) + 4  # there may be trailers before the empty line
+            return bytes(body), end if end >= 4 else None
+        body += data[line + 2 : line + 2 + size]
+        at = line + 2 + size + 2
+    return bytes(body), None
+
+
 def is_whole_response(data: bytes) -> bool:
-    """Whether `data` is a response whose announced length has all arrived."""
-    head, found, body = data.partition(b"\r\n\r\n")
-    start_line, headers = parse_head(head)
-    return bool(found) and "content-length" in headers and len(body) >= body_length(start_line, headers)
+    """Whether `data` is a response that has all arrived."""
+    head, found, rest = data.partition(b"\r\n\r\n")
+    return bool(found) and parse_body(*parse_head(head), rest)[1] is not None
 
 
 def messages(chunks: Iterable) -> list[Message]:
-    """The HTTP messages in a trace, in the order their last byte was sent. Bytes of an unfinished message are left out."""
-    streams: dict[tuple, list] = {}
+    """The HTTP messages in a trace, finished or not, in the order their last byte was sent. They hold every byte of it."""
+    connections: dict[int, dict[str, list]] = {}
     for chunk in chunks:
-        streams.setdefault((chunk.connection, chunk.direction), []).append(chunk)
-    found = [message for (number, way), parts in streams.items() for message in _in_stream(number, way, parts)]
+        connections.setdefault(chunk.connection, {"up": [], "down": []})[chunk.direction].append(chunk)
+    found = []
+    for ways in connections.values():
+        requests = list(_in_stream(ways["up"]))
+        found += [*requests, *_in_stream(ways["down"], (r.start_line.split(" ")[0] for r in requests))]
     return sorted(found, key=lambda message: message.sent)
 
 
-def _in_stream(connection: int, direction: str, chunks: list) -> Iterator[Message]:
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk.data
-        while (end := data.find(b"\r\n\r\n") + 4) >= 4:
-            start_line, headers = parse_head(bytes(data[: end - 4]))
-            whole = end + body_length(start_line, headers)
-            if len(data) < whole:
-                break
-            head, body = bytes(data[:end]), bytes(data[end:whole])
-            parts = split(head, body)
-            yield Message(connection, direction, start_line, headers, body, parts, chunk.sent, chunk.arrived, head)
-            del data[:whole]
+def _in_stream(chunks: list, methods: Iterable[str] = ()) -> Iterator[Message]:
+    """The messages that one side of a connection sent; responses answer requests with these `methods`, one by one."""
+    data, methods = b"".join(chunk.data for chunk in chunks), iter(methods)
+    ends, at = list(accumulate(chunk.size for chunk in chunks)), 0
+    while at < len(data):
+        head, body, end = _read(data, at, methods)
+        stop = len(data) if end is None else end
+        raw_body = data[at + len(head) : stop]
+        start_line, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
+        parts = split(head, raw_body, len(raw_body) - len(body) + framing_in(headers, body))
+        last = chunks[bisect_left(ends, stop)]
+        common = (last.connection, last.direction, start_line, headers, body, parts, last.sent, last.arrived)
+        yield Message(*common, head, raw_body, finished=end is not None)
+        at = stop
 
 
-def split(head: bytes, body: bytes) -> dict[str, int]:
-    """The bytes of one message by part."""
-    line = head.find(b"\r\n") + 2
-    kind = ("status line", "response headers") if head.startswith(b"HTTP/") else ("request line", "request headers")
-    count = len(events_in(body))
-    framing = count + 1 if count else len(body) if body == b"[]" else 0  # the brackets, and a comma between two events
-    return {kind[0]: line, kind[1]: len(head) - line, "framing": framing, "payload": len(body) - framing}
+def _read(data: bytes, at: int, methods: Iterator[str]) -> tuple[bytes, bytes, int | None]:
+    """The head and the body of the message at `data[at]`, and where it ends; None while it is unfinished."""
+    if not START_LINE.match(data, at):  # the middle of something, or not HTTP
+        return b"", data[at:], None
+    body_at = data.find(b"\r\n\r\n", at) + 4
+    if body_at < 4:
+        return data[at:], b"", None
+    start_line, headers = parse_head(data[at : body_at - 4])
+    is_answer = start_line.startswith("HTTP/") and not start_line.partition(" ")[2].startswith("1")
+    to_head = is_answer and next(methods, "") == "HEAD"
+    return data[at:body_at], *parse_body(start_line, headers, data, body_at, to_head=to_head)
+
+
+def split(head: bytes, raw_body: bytes, framing: int = 0) -> dict[str, int]:
+    """The bytes of one message by part; `framing` of the body's bytes are not payload."""
+    line = head.find(b"\r\n") + 2 if b"\r\n" in head else len(head)
+    is_response = b"HTTP/".startswith(head[:5])
+    kind = ("status line", "response headers") if is_response else ("request line", "request headers")
+    return {kind[0]: line, kind[1]: len(head) - line, "framing": framing, "payload": len(raw_body) - framing}
 
 
 def total(found: Iterable[Message]) -> dict[str, int]:
