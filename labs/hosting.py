@@ -32,6 +32,8 @@ STOP_S = 1.0  # what a request in progress gets to finish when the server stops
 
 FEED = web.AppKey("feed", Feed)
 ORIGINS = web.AppKey("origins", tuple)
+STOPPING = web.AppKey("stopping", asyncio.Event)
+LIMITS = web.AppKey("limits", set)  # the time limits of all requests that wait now
 
 
 class Connection(web.RequestHandler):
@@ -86,11 +88,32 @@ async def healthz(request: web.Request) -> web.Response:
     return web.Response(text=json.dumps(held), content_type="application/json")
 
 
+@asynccontextmanager
+async def at_most(seconds: float | None, app: web.Application) -> AsyncIterator[None]:
+    """Like `asyncio.timeout`, but the time is also up when the server stops. Raises `TimeoutError`."""
+    async with asyncio.timeout(0 if app[STOPPING].is_set() else seconds) as limit:
+        app[LIMITS].add(limit)
+        try:
+            yield
+        finally:
+            app[LIMITS].discard(limit)
+
+
+async def stop_waiting(app: web.Application) -> None:
+    """The server stops: let every request that waits come to its end now, instead of being cut off later."""
+    app[STOPPING].set()
+    for limit in app[LIMITS]:
+        if not limit.expired():
+            limit.reschedule(asyncio.get_running_loop().time())
+
+
 def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.Application:
     """What all feed servers share: POST /events, GET / (the live page), GET /healthz. The transport adds its own route."""
     app = web.Application(middlewares=[refusals], client_max_size=BODY_LIMIT)
     app[FEED], app[ORIGINS] = feed, origins
+    app[STOPPING], app[LIMITS] = asyncio.Event(), set()
     app.on_response_prepare.append(lean)
+    app.on_shutdown.append(stop_waiting)
     app.router.add_post("/events", publish)
     app.router.add_get("/healthz", healthz)
 
@@ -105,7 +128,9 @@ def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.App
 async def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve `app` while the block runs; yields its URL. Works on a real event loop and on a virtual one."""
     loop = asyncio.get_running_loop()
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=STOP_S)
+    # Without handler_cancellation nobody tells a handler that only waits that its reader has gone: it would wait for ever.
+    options = {"handle_signals": False, "access_log": None, "handler_cancellation": True}
+    runner = web.AppRunner(app, shutdown_timeout=STOP_S, **options)
     await runner.setup()
     limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT}
     server = await loop.create_server(
@@ -152,14 +177,29 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def main(make_app: Callable[..., web.Application], description: str) -> None:
-    """Run one feed server as a process until it is told to stop."""
-    options = arguments(description).parse_args()
+def seconds(text: str) -> float:
+    """An option's value that is a time. Raises `ValueError`."""
+    if not 0 < (value := float(text)) < float("inf"):
+        raise ValueError("a time is more than 0 and not endless")
+    return value
+
+
+def main(make_app: Callable[..., web.Application], description: str, **times: tuple[float, str]) -> None:
+    """Run one feed server as a process until it is told to stop.
+
+    `wait_s=(25.0, "meaning")` adds the option --wait, whose value is passed on as `make_app(..., wait_s=...)`.
+    """
+    parser = arguments(description)
+    for name, (default, meaning) in times.items():
+        text = f"{meaning} (default %(default)s s)"
+        parser.add_argument(f"--{name.removesuffix('_s')}", dest=name, type=seconds, default=default, help=text)
+    options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
     async def run():
         stop = stop_event(options.exit_on_eof)
-        app = make_app(Feed(keep=options.keep), origins=tuple(options.origin))
+        chosen = {name: getattr(options, name) for name in times}
+        app = make_app(Feed(keep=options.keep), origins=tuple(options.origin), **chosen)
         async with serving(app, options.host, options.port) as url:
             print(f"listening on {url}", flush=True)
             await stop.wait()
