@@ -9,15 +9,19 @@ when the server can no longer tell what came after the cursor. What to do then i
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import random
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 from async_solipsism import EventLoop
 
 from labs.feed import Event, Gone
+from labs.sse_codec import Parser, TooLong
 
 REQUEST_TIMEOUT_S = 5.0
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # before the first try after a failure, and before any
+HEARTBEATS_MISSED = 2.5  # after so many a silent stream is taken for dead
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError)  # what a network does to a request now and then
 SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")  # headers that aiohttp would add; this reader needs none of them
 
@@ -34,7 +38,7 @@ class InMemoryConnector(aiohttp.TCPConnector):
 
 
 @asynccontextmanager
-async def session(timeout: float = REQUEST_TIMEOUT_S) -> AsyncIterator[aiohttp.ClientSession]:
+async def session(timeout: float | None = REQUEST_TIMEOUT_S) -> AsyncIterator[aiohttp.ClientSession]:
     """An aiohttp session for this course: lean headers, a time limit for every request (seconds), real or virtual."""
     virtual = isinstance(asyncio.get_running_loop(), EventLoop)
     connector = InMemoryConnector() if virtual else aiohttp.TCPConnector(limit=0)
@@ -43,9 +47,13 @@ async def session(timeout: float = REQUEST_TIMEOUT_S) -> AsyncIterator[aiohttp.C
         yield http
 
 
-async def fetch(http: aiohttp.ClientSession, url: str, after: str | None = None) -> list[Event]:
-    """One poll: the events after the cursor. Raises `Gone`, or one of FAILURES."""
+async def fetch(
+    http: aiohttp.ClientSession, url: str, after: str | None = None, wait: float | None = None
+) -> list[Event]:
+    """One poll: the events after the cursor, if need be waiting `wait` seconds. Raises `Gone`, or one of FAILURES."""
     params = {} if after is None else {"after": after}
+    if wait is not None:
+        params["wait"] = f"{wait:g}"
     async with http.get(f"{url}/events", params=params) as response:
         if response.status == Gone.status:
             raise Gone((await response.json())["error"])
@@ -74,6 +82,76 @@ async def ticks(every: float) -> AsyncIterator[int]:
         yield number
         number = max(number + 1, int((loop.time() - start) / every) + 1)
         await asyncio.sleep(start + number * every - loop.time())
+
+
+async def long_polling(url: str, *, after: str | None = None, wait: float = 25.0, rng=random) -> AsyncIterator[Event]:
+    """Long polling: ask, get an answer after `wait` seconds at the latest, ask again at once. `rng` draws the pauses."""
+    async with session(wait + REQUEST_TIMEOUT_S) as http:
+        pauses = backoff(rng)
+        while True:
+            try:
+                events = await fetch(http, url, after, wait)
+            except FAILURES:
+                await asyncio.sleep(next(pauses))
+                continue
+            pauses = backoff(rng)
+            for event in events:
+                yield event
+                after = event.cursor
+
+
+async def sse(url: str, *, after: str | None = None, heartbeat: float = 15.0, rng=random) -> AsyncIterator[Event]:
+    """Server-sent events: one answer without end, reopened whenever it ends, fails, or has been silent for too long.
+
+    `heartbeat` is how often, in seconds, this server promises to send at least a comment; `rng` draws the pauses.
+    """
+    retry_s, pauses = 0.0, backoff(rng)
+    async with session(None) as http:
+        while True:
+            parser = Parser(last_event_id=after or "")
+            try:
+                async with stream(http, url, after, silence=HEARTBEATS_MISSED * heartbeat) as chunks:
+                    async for chunk in chunks:
+                        pauses = backoff(rng)
+                        for event in events_in(parser.feed(chunk)):
+                            yield event
+                            after = event.cursor
+            except (*FAILURES, TooLong):
+                pass
+            retry_s = retry_s if parser.retry_ms is None else parser.retry_ms / 1000
+            await asyncio.sleep(retry_s + next(pauses))
+
+
+@asynccontextmanager
+async def stream(http: aiohttp.ClientSession, url: str, after: str | None, *, silence: float):
+    """The body of one SSE answer, chunk by chunk; `silence` seconds without a byte are a failure. Raises FAILURES."""
+    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+    limits = aiohttp.ClientTimeout(sock_read=silence, ceil_threshold=float("inf"))
+    async with asyncio.timeout(REQUEST_TIMEOUT_S):
+        response = await http.get(f"{url}/events", headers=headers, timeout=limits)
+    async with response:
+        response.raise_for_status()
+        yield response.content.iter_any()
+
+
+def events_in(messages: list) -> Iterator[Event]:
+    """The feed's events among what an SSE stream delivered. Raises `Gone` where the stream says that there is a hole."""
+    for message in messages:
+        if message.type == "reset":
+            raise Gone(message.data)
+        if message.type == "message":
+            yield Event(**json.loads(message.data))
+
+
+def backoff(rng) -> Iterator[float]:
+    """Pauses between tries in seconds, each drawn between 0 and a bound that doubles, so that readers who were cut off
+
+    together do not come back together ("full jitter").
+    """
+    bound = PAUSE_S
+    while True:
+        yield rng.uniform(0, bound)
+        bound = min(2 * bound, LONGEST_PAUSE_S)
 
 
 async def publish(http: aiohttp.ClientSession, url: str, data: str) -> Event:
