@@ -11,7 +11,8 @@ Design notes
   * Delay keeps order, as TCP does. Jitter is drawn from a seeded generator: in virtual time the same seed gives the same
     log to the nanosecond.
   * TCP's own handshake takes one round trip before the first byte. The relay cannot delay the reader's `connect`, so it
-    waits that long before it connects on; the reader's first answer comes as late as it would on a real network.
+    waits that long before it connects on and begins to pass on what the reader has sent; the first answer then comes as
+    late as it would on a real network, after two round trips.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from labs.ledger import is_whole_response
 
 UP, DOWN = "up", "down"  # towards the server, towards the reader
 TRACE_LIMIT = 16 * 1024 * 1024  # bytes; what comes later is counted, but no longer kept
+WINDOW = 1024 * 1024  # bytes under way in one direction of a connection; a sender waits when there are more, as in TCP
 
 
 @dataclass(slots=True)
@@ -55,8 +57,12 @@ class End(asyncio.Protocol):
         self.link, self.connection, self.direction = link, connection, direction
         self.transport: asyncio.Transport | None = None
         self.other: End | None = None
+        self.opens = 0.0  # when the handshake is over, in seconds of the event loop's clock
+        self.started = False  # the other end is connected too
         self.dead = False  # in a black hole: swallows all, says nothing, for ever
-        self.ended = False  # no more bytes will come in here
+        self.ended = self.passed_end = False  # no more bytes will come in here; and the other end has been told
+        self.backed_up = False  # this end's peer reads more slowly than we write to it
+        self.under_way = 0  # bytes that came in here and have not left yet
         self._held: list[Chunk] = []  # came while a buffering proxy waits for more
         self._line: deque = deque()  # (due, action) in order; one timer for the first
 
@@ -67,9 +73,39 @@ class End(asyncio.Protocol):
     def data_received(self, data):
         chunk = Chunk(self.connection, self.direction, now_ns(), len(data), bytes(data))
         self.link._record(chunk)
+        self.under_way += chunk.size
         if not self.dead:
             self._held.append(chunk)
             self.release()
+        self.regulate()
+
+    def eof_received(self):
+        self._end()
+        return True  # keep this end open: the other direction may still have something to say
+
+    def connection_lost(self, error):
+        self.link._closed(self)
+        self._end()
+        self._later(self._close_other)
+
+    def pause_writing(self):
+        self.backed_up = True
+        self.other.regulate()
+
+    def resume_writing(self):
+        self.backed_up = False
+        self.other.regulate()
+
+    def regulate(self):
+        """Take bytes in, or leave them with their sender, as the stall, the window and the other end's buffer demand."""
+        if self.ended or self.transport.is_closing():
+            return
+        stalled = self.link.stalled and self.direction == DOWN
+        full = self.under_way >= WINDOW + self.link.buffer_bytes or (self.other is not None and self.other.backed_up)
+        if stalled or full:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def release(self, *, flush: bool = False):
         """Send on what is held, unless a buffering proxy is still waiting for more of it."""
@@ -81,66 +117,55 @@ class End(asyncio.Protocol):
             self._later(lambda chunk=chunk: self._pass_on(chunk))
         self._held.clear()
 
-    def eof_received(self):
-        self._end()
-        return True  # keep this end open: the other direction may still have something to say
-
-    def connection_lost(self, error):
-        self.link._closed(self)
-        self._end()
-
-    def pause_writing(self):  # this end's peer reads slowly: take no more from the other end
-        self.other.transport.pause_reading()
-
-    def resume_writing(self):
-        self.link._resume(self.other)
+    def start(self):
+        """Both ends are connected: begin to pass on."""
+        self.started = True
+        self._drain()
 
     def abort(self):
-        """Drop this end and all that is under way to it."""
+        """Drop this end and all that is under way from it."""
         self.dead = True
         self._line.clear()
-        if self.transport is not None:
-            self.transport.abort()
-
-    def start(self):
-        """The other end is connected: begin to pass on."""
-        self._drain()
+        self.transport.abort()
 
     def _end(self):
         if not self.ended and not self.dead:
-            self.ended = True
             self.release(flush=True)
             self._later(self._pass_on_end)
+        self.ended = True
 
     def _pass_on(self, chunk: Chunk):
-        if not self.dead and not self.other.transport.is_closing():
+        if not self.other.transport.is_closing():
             chunk.arrived = now_ns()
             self.other.transport.write(chunk.data)
+        self.under_way -= chunk.size
+        self.regulate()
 
     def _pass_on_end(self):
-        if self.dead:
-            return
-        if self.other.ended or self.transport.is_closing():
-            self.other.transport.close()
+        self.passed_end = True
+        if self.other.passed_end:  # both have said all, and all of it has been passed on
             self.transport.close()
-        elif self.other.transport.can_write_eof() and not self.other.transport.is_closing():
+            self.other.transport.close()
+        elif not self.other.transport.is_closing():
             self.other.transport.write_eof()
 
+    def _close_other(self):
+        self.other.transport.close()
+
     def _later(self, action):
-        due = asyncio.get_running_loop().time() + self.link._draw_delay()
+        due = max(asyncio.get_running_loop().time(), self.opens) + self.link._draw_delay()
         self._line.append((max(due, self._line[-1][0]) if self._line else due, action))
         if len(self._line) == 1:
             self._drain()
 
     def _drain(self):
         loop = asyncio.get_running_loop()
-        if self.other is None or self.other.transport is None:
-            return  # not connected on yet; `start` comes back here
-        while self._line and self._line[0][0] <= loop.time() + 1e-6:
-            self._line[0][1]()
-            if self._line:
-                self._line.popleft()
-        if self._line:
+        if self.dead:
+            self._line.clear()
+        while self.started and self._line and self._line[0][0] <= loop.time() + 1e-6:
+            self._line[0][1]()  # it stays in the line meanwhile, so that nothing that comes in now overtakes it
+            self._line.popleft()
+        if self.started and self._line:
             loop.call_at(self._line[0][0], self._drain)
 
 
@@ -153,6 +178,7 @@ class Link:
         self.stalled = self.holed = False
         self.chunks: list[Chunk] = []
         self.notes: list[Note] = []
+        self._log: list[Chunk | Note] = []  # both, in the order they happened
         self.bytes = {UP: 0, DOWN: 0}
         self._kept = self._connections = 0
         self._ends: set[End] = set()
@@ -174,9 +200,10 @@ class Link:
         self._server.close()
         for task in self._tasks:
             task.cancel()
-        for end in list(self._ends):
-            end.abort()
-        await asyncio.sleep(0)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._abort_all()
+        while self._ends:
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> "Link":
         return self
@@ -189,8 +216,7 @@ class Link:
     def cut(self):
         """Break every open connection, losing what is under way. New connections work."""
         self._note("cut")
-        for end in list(self._ends):
-            end.abort()
+        self._abort_all()
 
     def black_hole(self):
         """Swallow everything, both ways, without closing anything, as when a router forgets a connection."""
@@ -208,16 +234,13 @@ class Link:
         """Stop taking bytes from the server, as a reader does that has stopped reading: the server's buffers fill."""
         self._note("stalled")
         self.stalled = True
-        for end in self._ends:
-            if end.direction == DOWN:
-                end.transport.pause_reading()
+        self._regulate_all()
 
     def resume(self):
         """End a stall."""
         self._note("resumed")
         self.stalled = False
-        for end in self._ends:
-            self._resume(end)
+        self._regulate_all()
 
     def buffer(self, size: int = 64 * 1024):
         """Hold what the server sends until a response is whole or `size` bytes have come, as a buffering proxy does."""
@@ -234,8 +257,12 @@ class Link:
 
     def log(self) -> list[tuple]:
         """All that happened, in order of time, as plain tuples: (ns, connection, what, direction, bytes, arrived ns)."""
-        passed = [(c.sent, c.connection, "bytes", c.direction, c.size, c.arrived) for c in self.chunks]
-        return sorted(passed + [(n.at, n.connection, n.what, "", 0, None) for n in self.notes], key=lambda row: row[0])
+        return [
+            (entry.at, entry.connection, entry.what, "", 0, None)
+            if isinstance(entry, Note)
+            else (entry.sent, entry.connection, "bytes", entry.direction, entry.size, entry.arrived)
+            for entry in self._log
+        ]
 
     # Inside.
 
@@ -246,13 +273,14 @@ class Link:
     def _opened(self, end: End):
         self._ends.add(end)
         end.dead = self.holed
+        end.regulate()
         if end.direction == UP:
             self._note("opened", end.connection)
-            task = asyncio.get_running_loop().create_task(self._connect_on(end))
+            loop = asyncio.get_running_loop()
+            end.opens = loop.time() + self.rtt_ms / 1000
+            task = loop.create_task(self._connect_on(end))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif self.stalled:
-            end.transport.pause_reading()
 
     async def _connect_on(self, reader: End):
         await asyncio.sleep(self.rtt_ms / 1000)
@@ -265,26 +293,36 @@ class Link:
             await asyncio.get_running_loop().create_connection(lambda: server, where.hostname, where.port)
         except OSError:
             self._note("refused", reader.connection)
-            return reader.abort()
+            return None if reader.dead else reader.abort()
+        if reader.dead and reader.transport.is_closing():  # cut while connecting on
+            return server.abort()
+        server.dead = reader.dead = server.dead or reader.dead  # in a black hole meanwhile
         reader.start()
+        server.start()
 
     def _closed(self, end: End):
         self._ends.discard(end)
         if end.direction == UP:
             self._note("closed", end.connection)
 
-    def _resume(self, end: End):
-        if not (self.stalled and end.direction == DOWN) and not end.transport.is_closing():
-            end.transport.resume_reading()
+    def _abort_all(self):
+        for end in list(self._ends):
+            end.abort()
+
+    def _regulate_all(self):
+        for end in self._ends:
+            end.regulate()
 
     def _record(self, chunk: Chunk):
         self.bytes[chunk.direction] += chunk.size
         if self._kept < TRACE_LIMIT:
             self._kept += chunk.size
             self.chunks.append(chunk)
+            self._log.append(chunk)
 
     def _note(self, what: str, connection: int = 0):
         self.notes.append(Note(now_ns(), connection, what))
+        self._log.append(self.notes[-1])
 
     def _draw_delay(self) -> float:
         jitter = self._random.uniform(0, self.jitter_ms) if self.jitter_ms else 0.0
