@@ -9,7 +9,7 @@ raises `WaitsForever` immediately, one that never lets time pass raises `Spins`.
 import asyncio
 import ctypes
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,11 @@ class Loop(async_solipsism.EventLoop):
 
     _turns, _moment = 0, -1.0
 
+    def __init__(self):
+        super().__init__()
+        clock, tick = self._selector.clock, self._selector.clock.resolution
+        clock.advance = lambda delta: type(clock).advance(clock, max(delta, tick))  # a rest of less than a tick is one tick
+
     def _run_once(self):
         self._turns += 1
         if self.time() != self._moment:
@@ -48,28 +53,33 @@ def run(coroutine: Coroutine, *, wall_limit_s: float = WALL_LIMIT_S) -> Any:
 
     It runs in a worker thread, because a notebook's own thread already runs an event loop.
     """
-    outcome: list[tuple[bool, Any]] = []
 
     def work():
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(coroutine)
+
+    return in_thread(work, wall_limit_s=wall_limit_s)
+
+
+def in_thread(work: Callable[[], Any], *, wall_limit_s: float) -> Any:
+    """Call `work` in a thread of its own and return its result; after `wall_limit_s` real seconds, `Spins` is raised in it."""
+    outcome: list[tuple[bool, Any]] = []
+
+    def keep_outcome():
         try:
-            with asyncio.Runner(loop_factory=Loop) as runner:
-                try:
-                    outcome.append((True, runner.run(coroutine)))
-                except BaseException as error:
-                    outcome.append((False, error))
-        except BaseException as error:  # while cleaning up after the first one
+            outcome.append((True, work()))
+        except BaseException as error:
             outcome.append((False, error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=keep_outcome, daemon=True)
     thread.start()
     thread.join(wall_limit_s)
-    for _ in range(20):
+    for _ in range(20):  # an answer may catch it and go on; then it is left behind, as a daemon
         if not thread.is_alive():
             break
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Spins))
         thread.join(0.1)
-        outcome[:] = outcome or [(False, Spins())]
-    passed, value = outcome[0]
+    passed, value = outcome[0] if outcome else (False, Spins())
     if passed:
         return value
     raise value
