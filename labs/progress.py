@@ -6,6 +6,7 @@ limit, and what `check` returns is the verdict. An answer that nobody has begun 
 """
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -20,8 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LIMIT_S = 20.0
-STUB_MARK = "# your code here"
-PLACEHOLDERS = ("...", "pass", "return ...", "raise NotImplementedError", "raise NotImplementedError()")
+STUB = re.compile(r"^\s*(raise NotImplementedError|\.\.\.)\s+# your code here\s*$", re.M)
 SOLVED, NOT_YET, NOT_STARTED = "solved", "not yet", "not started"
 MARKS = {SOLVED: "✓", NOT_YET: "✗", NOT_STARTED: "·"}
 HEADING = re.compile(r"^#+ +(?P<text>.+?) *$", re.M)
@@ -41,11 +41,14 @@ class Exercise:
     @property
     def begun(self) -> bool:
         """Whether the answer is more than the stub that was handed out."""
-        lines = [line.strip() for line in self.answer.splitlines() if line.strip()]
-        if STUB_MARK not in lines:
+        if not STUB.search(self.answer):
             return True
-        below = lines[lines.index(STUB_MARK) + 1 :]
-        return bool(below) and below[0] not in PLACEHOLDERS
+        try:
+            nodes = list(ast.walk(ast.parse(self.answer)))
+        except SyntaxError:
+            return True
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return any(_has_code_above_stub(function) for function in functions)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ def _exercises(code: list[dict], headings: list[str]) -> Iterator[Exercise]:
         if "exercise" in _tags(cell):
             number = cell["metadata"].get("exercise", "?")
             yield Exercise(number, _title(number, headings), setup, _source(cell), _source(following))
+
+
+def _has_code_above_stub(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Somebody may write an answer that returns and leave the stub's last line where it was."""
+    return isinstance(function.body[-1], ast.Raise) and len(function.body) > 1 + bool(ast.get_docstring(function))
 
 
 def _tags(cell: dict) -> list[str]:

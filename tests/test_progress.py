@@ -20,7 +20,7 @@ def check(number, answer):
     right = answer() == 42
     return SimpleNamespace(passed=right, diagnosis=None if right else "not-42")
 """
-STUB = "def answer():\n    # your code here\n    ..."
+STUB = "def answer():\n    raise NotImplementedError  # your code here"
 RIGHT = "def answer():\n    return 42"
 
 
@@ -60,9 +60,9 @@ def test_a_wrong_answer_is_not_yet_with_the_diagnosis_of_the_check(tmp_path):
     "stub",
     [
         STUB,
-        "def answer():\n    # your code here\n    raise NotImplementedError",
-        "answer = 1\n# your code here\n...\nprint(answer)",
-        "# your code here",
+        'async def answer():\n    """What it does."""\n    raise NotImplementedError  # your code here',
+        "class Answer:\n    def __call__(self):\n        raise NotImplementedError  # your code here\nanswer = Answer()",
+        "given = 1\nanswer = lambda: given\n...  # your code here",
     ],
 )
 def test_a_stub_is_not_started_and_not_run(stub, tmp_path):
@@ -74,10 +74,11 @@ def test_a_stub_is_not_started_and_not_run(stub, tmp_path):
     "answer",
     [
         "def answer():\n    # your code here\n    return 42",
-        "def answer():\n    # your code here\n\n    value = 42\n    return value",
+        "def answer():\n    return 42  # your code here",
+        'def answer():\n    """What it does."""\n    return 42\n    raise NotImplementedError  # your code here',
     ],
 )
-def test_an_answer_that_keeps_the_stub_s_comment_is_run_all_the_same(answer, tmp_path):
+def test_an_answer_that_keeps_something_of_the_stub_is_run_all_the_same(answer, tmp_path):
     assert result(answer, tmp_path) == (SOLVED, None)
 
 
