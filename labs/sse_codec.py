@@ -34,24 +34,30 @@ class SseEvent:
     last_event_id: str
 
 
-def encode(data: str | None, *, id: str | None = None, event: str | None = None, retry: int | None = None) -> bytes:
-    """One event; line breaks in `data` become further data lines. Without data only `id` and `retry` (ms) take effect.
+def encode(data: str, *, id: str | None = None, event: str | None = None, retry: int | None = None) -> bytes:
+    """One event; line breaks in `data` become further data lines. `retry` is in milliseconds.
 
     A line break in `id` or `event` would let its author write fields and whole events of their own; it, and NUL in `id`,
     which parsers ignore, raise `ValueError`.
     """
     if (event is not None and LINE_END.search(event)) or (id is not None and NOT_IN_ID.search(id)):
         raise ValueError("an SSE id or event type cannot contain line breaks, nor an id NUL")
-    if retry is not None and retry < 0:
-        raise ValueError("retry is a number of milliseconds, not negative")
-    fields = [("event", event), ("id", id), ("retry", retry)]
-    fields += [("data", line) for line in LINE_END.split(data)] if data is not None else []
-    return ("".join(f"{name}: {value}\n" for name, value in fields if value is not None) + "\n").encode()
+    lines = [] if retry is None else [reconnection_time(retry).decode()]
+    lines += [f"{name}: {value}\n" for name, value in (("event", event), ("id", id)) if value is not None]
+    lines += [f"data: {line}\n" for line in LINE_END.split(data)]
+    return ("".join(lines) + "\n").encode()
+
+
+def reconnection_time(ms: int) -> bytes:
+    """A line that takes effect without an event, so it ends without an empty line: some readers take one for an event."""
+    if ms < 0:
+        raise ValueError("a reconnection time is not negative")
+    return f"retry: {ms}\n".encode()
 
 
 def comment(text: str = "") -> bytes:
-    """Lines that every parser skips. Sent now and then, they keep a silent connection visibly alive."""
-    return ("".join(f":{line}\n" for line in LINE_END.split(text)) + "\n").encode()
+    """Lines that every reader skips. Sent now and then, they keep a silent connection visibly alive."""
+    return "".join(f":{line}\n" for line in LINE_END.split(text)).encode()
 
 
 class Parser:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sse_streams import RETRIES, STREAMS
 
-from labs.sse_codec import Parser, SseEvent, TooLong, comment, encode
+from labs.sse_codec import Parser, SseEvent, TooLong, comment, encode, reconnection_time
 
 
 def parse(*pieces: bytes, **options) -> tuple[list, str, int | None]:
@@ -134,10 +134,9 @@ def test_long_line_in_single_bytes_takes_time_in_proportion_to_its_length():
         (b"data: a\xe2\x80\xa8b\xc2\x85c\n\n", ("a\u2028b\x85c", {})),
         (b"data:  a\n\n", (" a", {})),
         (b"id: 7\ndata: hi\n\n", ("hi", {"id": "7"})),
-        (b"event: add\nid: 7\nretry: 1500\ndata: hi\n\n", ("hi", {"id": "7", "event": "add", "retry": 1500})),
+        (b"retry: 1500\nevent: add\nid: 7\ndata: hi\n\n", ("hi", {"id": "7", "event": "add", "retry": 1500})),
         (b"event: reset\nid: \ndata: why\n\n", ("why", {"event": "reset", "id": ""})),
-        (b"retry: 0\n\n", (None, {"retry": 0})),
-        (b"id: 7\n\n", (None, {"id": "7"})),
+        (b"retry: 0\ndata: \n\n", ("", {"retry": 0})),
     ],
 )
 def test_encoded_event_is_these_bytes(wire, arguments):
@@ -156,10 +155,17 @@ def test_field_that_would_forge_lines_is_refused(fields):
 
 
 def test_comment_is_never_an_event():
-    assert comment() == b":\n\n"
-    assert comment("still here") == b":still here\n\n"
-    assert comment("a\ndata: forged\n\n") == b":a\n:data: forged\n:\n:\n\n"
-    assert parse(comment("a\r\rdata: forged\r\n\r\ndata: forged"))[0] == []
+    assert comment() == b":\n"
+    assert comment("still here") == b":still here\n"
+    assert comment("a\ndata: forged\n\n") == b":a\n:data: forged\n:\n:\n"
+    assert parse(comment("a\r\rdata: forged\r\n\r\ndata: forged") + b"\n")[0] == []
+
+
+def test_reconnection_time_takes_effect_with_its_line_and_is_never_an_event():
+    assert reconnection_time(1500) == b"retry: 1500\n"
+    assert parse(reconnection_time(1500) + b"\n") == ([], "", 1500)
+    with pytest.raises(ValueError, match="negative"):
+        reconnection_time(-1)
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

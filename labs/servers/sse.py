@@ -26,7 +26,7 @@ from aiohttp import web
 
 from labs.feed import Event, Feed, Gone
 from labs.hosting import FEED, at_most, feed_app, main
-from labs.sse_codec import comment, encode
+from labs.sse_codec import comment, encode, reconnection_time
 
 HEARTBEAT_S = 15.0
 RETRY_S = 1.0
@@ -73,7 +73,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     try:
         async with at_most(None, request.app), aclosing(blocks(feed, after, heartbeat_s)) as stream:
-            await response.write(encode(None, retry=round(retry_s * 1000)))
+            await response.write(reconnection_time(round(retry_s * 1000)))
             async for part in stream:
                 await response.write(part)  # waits while the reader is too slow, instead of piling up
     except TimeoutError:  # the server stops
