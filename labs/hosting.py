@@ -153,7 +153,8 @@ def stop_event(exit_on_eof: bool) -> asyncio.Event:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
 
     def watch_stdin():
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not sys.stdin.read: its lock, held by this thread, would abort the interpreter's exit
+            pass
         with suppress(RuntimeError):  # the loop may have closed already
             loop.call_soon_threadsafe(stop.set)
 
