@@ -60,7 +60,7 @@ class End(asyncio.Protocol):
         self.opens = 0.0  # when the handshake is over, in seconds of the event loop's clock
         self.started = False  # the other end is connected too
         self.dead = False  # in a black hole: swallows all, says nothing, for ever
-        self.ended = self.passed_end = False  # no more bytes will come in here; and the other end has been told
+        self.passed_end = False  # no more bytes will come in here, and the other end has been told
         self.backed_up = False  # this end's peer reads more slowly than we write to it
         self.under_way = 0  # bytes that came in here and have not left yet
         self._held: list[Chunk] = []  # came while a buffering proxy waits for more
@@ -98,7 +98,7 @@ class End(asyncio.Protocol):
 
     def regulate(self):
         """Take bytes in, or leave them with their sender, as the stall, the window and the other end's buffer demand."""
-        if self.ended or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         stalled = self.link.stalled and self.direction == DOWN
         full = self.under_way >= WINDOW + self.link.buffer_bytes or (self.other is not None and self.other.backed_up)
@@ -129,10 +129,8 @@ class End(asyncio.Protocol):
         self.transport.abort()
 
     def _end(self):
-        if not self.ended and not self.dead:
-            self.release(flush=True)
-            self._later(self._pass_on_end)
-        self.ended = True
+        self.release(flush=True)
+        self._later(self._pass_on_end)
 
     def _pass_on(self, chunk: Chunk):
         if not self.other.transport.is_closing():
@@ -154,7 +152,7 @@ class End(asyncio.Protocol):
 
     def _later(self, action):
         due = max(asyncio.get_running_loop().time(), self.opens) + self.link._draw_delay()
-        self._line.append((max(due, self._line[-1][0]) if self._line else due, action))
+        self._line.append((due, action))  # due earlier than the one before it? It waits for it, as in TCP
         if len(self._line) == 1:
             self._drain()
 
@@ -293,7 +291,7 @@ class Link:
             await asyncio.get_running_loop().create_connection(lambda: server, where.hostname, where.port)
         except OSError:
             self._note("refused", reader.connection)
-            return None if reader.dead else reader.abort()
+            return reader.abort()
         if reader.dead and reader.transport.is_closing():  # cut while connecting on
             return server.abort()
         server.dead = reader.dead = server.dead or reader.dead  # in a black hole meanwhile

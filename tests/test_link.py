@@ -252,6 +252,20 @@ async def test_cut_during_the_handshake_leaves_no_connection_at_the_server():
         assert box.accepted.empty()
 
 
+@pytest.mark.parametrize("turns", range(8))  # of the event loop, while the link connects on to the server
+@simulated
+async def test_cut_while_connecting_on_ends_both_sides(turns):
+    async with boxed() as box:
+        near = await box.connect()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        box.link.cut()
+        assert await ended(near) == b""
+        await asyncio.sleep(10)
+        assert all([await ended(wire) == b"" for wire in box.wires])
+        assert not box.link._ends
+
+
 # Black hole.
 
 
@@ -286,6 +300,24 @@ async def test_healing_helps_new_connections_only():
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(wire.read(1), 3600)
         assert [note.what for note in box.link.notes] == ["opened", "black hole", "opened", "healed", "opened"]
+
+
+@pytest.mark.parametrize("turns", range(8))
+@simulated
+async def test_black_hole_while_connecting_on_swallows_too(turns):
+    async with boxed() as box:
+        await box.connect()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        box.link.black_hole()
+        box.link.heal()
+        for _ in range(2):
+            for wire in box.wires:
+                wire.write(b"hello")
+            await asyncio.sleep(10)
+        for wire in box.wires:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wire.read(1), 60)
 
 
 @simulated
@@ -453,6 +485,18 @@ async def test_ends_that_cross_lose_nothing():
 
 
 @simulated
+async def test_bytes_for_a_reader_that_has_left_never_arrive():
+    async with boxed(rtt_ms=40) as box:
+        near, far = await box.pair()
+        near.transport.abort()
+        far.write(b"one")  # this end of the reader's connection only now learns that nobody is there
+        await asyncio.sleep(0.01)
+        far.write(b"two")
+        await asyncio.sleep(1)
+        assert [(chunk.data, chunk.arrived) for chunk in box.link.chunks[1:]] == [(b"one", 80_000_000), (b"two", None)]
+
+
+@simulated
 async def test_reader_that_leaves_before_it_is_connected_on_still_delivers():
     async with boxed(rtt_ms=40) as box:
         near = await box.connect()
@@ -504,10 +548,10 @@ async def test_closing_the_link_leaves_no_task_and_ends_both_sides():
         handshaking = await box.connect()
         await asyncio.sleep(0)
         await box.link.close()
+        assert not box.link._ends and not box.link._tasks
         for wire in (near, far, handshaking):
             assert await ended(wire) == b""
         assert others() <= before
-        assert not box.link._ends and not box.link._tasks
 
 
 async def test_closing_a_link_over_real_sockets_leaves_no_task_and_no_end():
