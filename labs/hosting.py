@@ -28,7 +28,7 @@ PAGES = Path(__file__).parent / "pages"
 PATIENCE_S = 8.0  # an idle connection, half a head or half a body is given up after this
 BODY_LIMIT = 64 * 1024  # bytes of a published event
 HEAD_LIMIT = 8 * 1024  # bytes of one request line or one header
-STOP_S = 1.0  # what a request in progress gets to finish when the server stops
+STOP_S = 0.5  # what a request in progress gets to finish when the server stops; aiohttp waits for it twice
 
 FEED = web.AppKey("feed", Feed)
 ORIGINS = web.AppKey("origins", tuple)
