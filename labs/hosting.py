@@ -11,11 +11,12 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,13 +28,18 @@ from labs.feed import BadCursor, Feed, Gone
 PAGES = Path(__file__).parent / "pages"
 PATIENCE_S = 8.0  # an idle connection, half a head or half a body is given up after this
 BODY_LIMIT = 64 * 1024  # bytes of a published event
-HEAD_LIMIT = 8 * 1024  # bytes of one request line or one header
+PATH_LIMIT = 8 * 1024  # bytes of a request target
+HEADER_LIMIT = (
+    PATH_LIMIT - 1
+)  # bytes of one header; another number, because aiohttp's error names the limit and no more
 STOP_S = 0.5  # what a request in progress gets to finish when the server stops; aiohttp waits for it twice
 
 FEED = web.AppKey("feed", Feed)
 ORIGINS = web.AppKey("origins", tuple)
 STOPPING = web.AppKey("stopping", asyncio.Event)
 LIMITS = web.AppKey("limits", set)  # the time limits of all requests that wait now
+LOCAL = web.AppKey("local", bool)  # whether only this machine can reach the server
+LITERAL = re.compile(r"(localhost|[0-9.]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")  # a host that no name server was asked for
 
 
 class Connection(web.RequestHandler):
@@ -44,20 +50,35 @@ class Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         if "many headers" in exc.message:
             status = 431
-        elif isinstance(exc, LineTooLong):  # aiohttp does not say which line; only a request target begins with a slash
-            status = 414 if bytes(exc.args[0]).startswith(b"/") else 431
+        elif isinstance(exc, LineTooLong):
+            status = 414 if exc.args[1] == PATH_LIMIT else 431
         self.logger.warning("%d: %s", status, str(exc.message).splitlines()[0][:80])
         response = web.Response(status=status, text=f"{web.Response(status=status).reason}\n")
         response.force_close()
         return response
 
 
+def foreign(headers: Mapping[str, str], *, origins: Iterable[str], local: bool) -> tuple[int, str] | None:
+    """The status and the reason with which the request of another site's page is refused; None if it is welcome.
+
+    A page can make its own name point at this machine (DNS rebinding); its requests are of the same origin then, but their
+    `Host` is that name. So a server that only this machine can reach answers to no name but localhost.
+    """
+    host, origin = headers.get("Host", ""), headers.get("Origin")
+    hosts = [allowed.partition("://")[2] for allowed in origins]
+    if local and host and not LITERAL.fullmatch(host) and host not in hosts:
+        return 421, "this server is not known by that name"
+    if origin and origin.partition("://")[2] != host and origin not in origins:
+        return 403, "a page of another origin may not use this server"
+    return None
+
+
 @web.middleware
 async def refusals(request: web.Request, handler):
     """Turn what the feed refuses into its HTTP status, and refuse what a foreign page sends."""
-    origin = request.headers.get("Origin")
-    if origin and origin.partition("://")[2] != request.host and origin not in request.app[ORIGINS]:
-        return web.Response(status=403, text="a page of another origin may not use this server\n")
+    refusal = foreign(request.headers, origins=request.app[ORIGINS], local=request.app[LOCAL])
+    if refusal:
+        return web.Response(status=refusal[0], text=f"{refusal[1]}\n")
     try:
         return await handler(request)
     except (Gone, BadCursor) as refusal:
@@ -71,6 +92,8 @@ async def lean(request: web.Request, response: web.StreamResponse) -> None:
 
 async def publish(request: web.Request) -> web.Response:
     """POST /events: the body's text becomes the next event; the answer is 201 with the event."""
+    if (announced := request.content_length or 0) > BODY_LIMIT:
+        raise web.HTTPRequestEntityTooLarge(BODY_LIMIT, announced)
     try:
         async with asyncio.timeout(PATIENCE_S):
             text = (await request.read()).decode()
@@ -111,7 +134,7 @@ def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.App
     """What all feed servers share: POST /events, GET / (the live page), GET /healthz. The transport adds its own route."""
     app = web.Application(middlewares=[refusals], client_max_size=BODY_LIMIT)
     app[FEED], app[ORIGINS] = feed, origins
-    app[STOPPING], app[LIMITS] = asyncio.Event(), set()
+    app[STOPPING], app[LIMITS], app[LOCAL] = asyncio.Event(), set(), True
     app.on_response_prepare.append(lean)
     app.on_shutdown.append(stop_waiting)
     app.router.add_post("/events", publish)
@@ -131,8 +154,10 @@ async def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) 
     # Without handler_cancellation nobody tells a handler that only waits that its reader has gone: it would wait for ever.
     options = {"handle_signals": False, "access_log": None, "handler_cancellation": True}
     runner = web.AppRunner(app, shutdown_timeout=STOP_S, **options)
+    # Behind a hub the browser is on another machine, and the hub's proxy passes on the name by which the hub is known.
+    app[LOCAL] = host in ("127.0.0.1", "::1", "localhost") and "JUPYTERHUB_SERVICE_PREFIX" not in os.environ
     await runner.setup()
-    limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT}
+    limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": PATH_LIMIT, "max_field_size": HEADER_LIMIT}
     server = await loop.create_server(
         lambda: Connection(runner.server, loop=loop, access_log=None, lingering_time=1, **limits), host, port
     )
