@@ -20,7 +20,7 @@ class Reader:
 
     def ask(self, target: str = "/events", *headers: str, method: str = "GET", version: str = "HTTP/1.1"):
         """Send one request without a body."""
-        self.writer.write("\r\n".join([f"{method} {target} {version}", "Host: test", *headers, "", ""]).encode())
+        self.writer.write("\r\n".join([f"{method} {target} {version}", "Host: localhost", *headers, "", ""]).encode())
 
     async def head(self) -> str:
         """The response's status line and headers."""
