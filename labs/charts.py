@@ -5,6 +5,7 @@ transport (Okabe and Ito's palette, told apart by readers with any color vision)
 the model, and one sentence that says the same to those who cannot see it.
 """
 
+import functools
 import io
 import math
 import textwrap
@@ -59,14 +60,24 @@ class Chart:
         display(Markdown(f"*{self.says}*"))
 
 
+def in_style(draw):
+    """Make a function draw in the look of the course."""
+
+    @functools.wraps(draw)
+    def styled(*args, **settings) -> Chart:
+        with mpl.rc_context(fname=STYLE):
+            return draw(*args, **settings)
+
+    return styled
+
+
 def figure(title: str, caption: str, *, width: float = 8.6, height: float = 4.6, columns: int = 1):
-    """An empty figure in the look of the course, and its axes. Needs no display and no pyplot state."""
-    with mpl.rc_context(fname=STYLE):
-        drawn = Figure(figsize=(width, height), layout="constrained")
-        axes = drawn.subplots(1, columns)
-        drawn.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold")
-        text = "\n".join(textwrap.wrap(caption, round(width * 13)))
-        drawn.supxlabel(text, x=0.012, ha="left", fontsize=8.8, color=GREY)
+    """An empty figure and its axes. Needs no display and no pyplot state."""
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    axes = drawn.subplots(1, columns)
+    drawn.suptitle(title, x=0.012, ha="left", fontsize=14, fontweight="bold")
+    text = "\n".join(textwrap.wrap(caption, round(width * 13)))
+    drawn.supxlabel(text, x=0.012, ha="left", fontsize=8.8, color=GREY)
     return drawn, axes
 
 
@@ -79,9 +90,9 @@ def plain(axis, *, ticks: Iterable[float] | None = None) -> None:
 
 
 def number(value: float) -> str:
-    """A number for a label: three significant digits, thousands separated."""
-    if value == 0:
-        return "0"
+    """A number for a label: three significant digits, thousands separated, whole numbers whole."""
+    if value == round(value):
+        return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(digits, 3)}f}"
 
@@ -89,6 +100,7 @@ def number(value: float) -> str:
 # The latency distribution.
 
 
+@in_style
 def latency(runs, *, model=None, simulated=None, guess_ms: float | None = None, title: str, says: str) -> Chart:
     """The share of messages that have arrived within each delay: measured as steps, the model as a thin line over it."""
     runs = runs if isinstance(runs, list) else [runs]
@@ -138,30 +150,28 @@ def _steps(axes, values, color, width=2.2):
     )
 
 
-def floor(found: Mapping, *, title: str, says: str, caption: str) -> Chart:
-    """One-way delays on the instrument's own parts, as distributions on a log axis in microseconds."""
-    drawn, axes = figure(title, caption)
-    colors = [SOFT, GREY, COLORS["websocket"], COLORS["http_polling"]]
-    heights = (0.25, 0.45, 0.65, 0.85)
-    for (name, delays), color, height in zip(found.items(), colors, heights, strict=False):
-        _steps(axes, [ms * 1000 for ms in delays.ms], color, 2.6)
-        label = f"{name}: half within {number(delays.percentile(50) * 1000)} µs"
-        axes.annotate(
-            label, (delays.percentile(height * 100) * 1000, height), (8, -4), textcoords="offset points", color=color,
-            fontweight="bold", bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8},
-        )  # fmt: skip
+@in_style
+def spreads(found: Mapping, *, title: str, says: str, caption: str) -> Chart:
+    """One row for each distribution: a dot at the median, a bar from the 5th to the 95th percentile. Log axis, microseconds."""
+    drawn, axes = figure(title, caption, height=1.5 + 0.55 * len(found))
+    for place, delays in enumerate(found.values()):
+        low, half, high = (delays.percentile(p) * 1000 for p in (5, 50, 95))
+        axes.plot([low, high], [place, place], color=COLORS["http_polling"], lw=6, alpha=0.35)
+        axes.plot([half], [place], "o", color=COLORS["http_polling"], ms=9)
+        axes.annotate(f"{number(half)} µs", (high, place), (10, -4), textcoords="offset points", fontweight="bold")
     axes.set_xscale("log")
-    low = min(min(delays.ms) for delays in found.values()) * 1000
-    axes.set_xlim(low * 0.8, max(delays.percentile(99) for delays in found.values()) * 1000 * 12)
-    plain(axes.xaxis, ticks=[t for t in (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000) if t >= low * 0.8])
-    axes.set_ylim(0, 1.02)
-    axes.set(xlabel="one-way delay, microseconds (log scale)", ylabel="share of messages")
+    plain(axes.xaxis, ticks=(5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000))
+    low, high = (f(delays.percentile(p) for delays in found.values()) * 1000 for f, p in ((min, 5), (max, 95)))
+    axes.set(xlim=(low * 0.7, high * 2.2), ylim=(len(found) - 0.4, -0.6), xlabel="microseconds (log scale)")
+    axes.set_yticks(range(len(found)), found)
+    axes.grid(axis="y", visible=False)
     return Chart(drawn, says)
 
 
 # One stall, measured in two ways.
 
 
+@in_style
 def stall(closed, opened, *, pause_ms: float, after_ms: float, title: str, says: str, caption: str) -> Chart:
     """Each request as a dot at the time it was due: closed loop on the left, open loop on the right."""
     drawn, (left, right) = figure(title, caption, columns=2, width=9.4)
@@ -188,7 +198,10 @@ def stall(closed, opened, *, pause_ms: float, after_ms: float, title: str, says:
 # The ladder.
 
 
-def ladder(found, *, start: int, seconds: float, title: str, says: str, published: Iterable = ()) -> Chart:
+@in_style
+def ladder(
+    found, *, start: int, seconds: float, title: str, says: str, published: Iterable = (), color: str = "#D55E00"
+) -> Chart:
     """Client and server lanes with every request and response of a captured run, to scale; time runs downward.
 
     `found` are ledger messages, `published` events (their `at` marks the server's lane), `start` monotonic nanoseconds.
@@ -196,49 +209,53 @@ def ladder(found, *, start: int, seconds: float, title: str, says: str, publishe
     drawn, axes = figure(
         title, "Captured on the wire by the link, to scale. Grey: empty answers.", height=1.4 + 0.95 * seconds
     )
-    color = COLORS["http_polling"]
-    pairs = _pairs(found)
-    for request, response in pairs:
-        news = response.events
-        look = {
-            "color": color if news else SOFT,
-            "lw": 2.2 if news else 1.3,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "arrowstyle": "-|>",
-        }
-        sent, reached = (request.sent - start) / 1e9, (request.arrived - start) / 1e9
-        left, came = (response.sent - start) / 1e9, (response.arrived - start) / 1e9
-        drop = max(0.04, reached - sent), max(0.04, came - left)  # loopback takes no visible time: slope it a little
-        axes.annotate("", (1, sent + drop[0]), (0, sent), arrowprops=look)
-        axes.annotate(
-            "", (0, sent + drop[0] + max(0.0, left - reached) + drop[1]), (1, sent + drop[0]), arrowprops=look
-        )
-        text = {"ha": "center", "va": "center", "fontsize": 8.8, "color": color if news else GREY}
-        box = {"fc": "white", "ec": "none", "pad": 0.6}
-        axes.text(0.27, sent - 0.055, f"{_short(request.start_line)}   {request.size} bytes", bbox=box, **text)
-        what = f"{len(news)} event{'s' * (len(news) != 1)}" if news else "[]"
-        answer = f"{response.start_line.split(' ')[1]}  {what}   {response.size} bytes"
-        axes.text(0.73, sent + sum(drop) + 0.075, answer, bbox=box, fontweight="bold" if news else "normal", **text)
+    shown = [pair for pair in _pairs(found) if (pair[0].sent - start) / 1e9 < seconds - 0.1]
+    for request, response in shown:
+        _exchange(axes, request, response, start, color)
     for event in published:
-        at = (event.at - start) / 1e9
-        fetched = min(
-            ((r.arrived - start) / 1e9 for r, a in pairs if any(e["id"] == event.id for e in a.events)), default=at
-        )
-        axes.plot([1, 1], [at, fetched], color=COLORS["you"], lw=5, alpha=0.35, solid_capstyle="round")
-        axes.plot([1], [at], "*", color=COLORS["you"], ms=14)
-        axes.text(1.03, at, f"event {event.id} is published", color=COLORS["you"], va="center", fontsize=9.5)
-        axes.text(1.03, (at + fetched) / 2 + 0.12, f"waits {fetched - at:.2f} s to be asked for", color=COLORS["you"], va="center",
-                  fontsize=8.8)  # fmt: skip
+        _publication(axes, event, start, shown)
     for x, name in ((0, "client"), (1, "server")):
         axes.axvline(x, color=INK, lw=1.6)
-        axes.text(x, -0.16, name, ha="center", va="bottom", fontweight="bold")
-    axes.set(xlim=(-0.12, 1.5), ylim=(seconds, -0.15), xticks=[])
+        axes.text(x, -0.22, name, ha="center", va="bottom", fontweight="bold")
+    axes.set(xlim=(-0.12, 1.5), ylim=(seconds, -0.2), xticks=[])
     axes.set_yticks(range(int(seconds) + 1), [f"{s} s" for s in range(int(seconds) + 1)])
     axes.grid(False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(length=0)
     return Chart(drawn, says)
+
+
+def _exchange(axes, request, response, start, color):
+    """Two arrows, one there and one back. On loopback a trip takes no visible time, so each slopes by a little."""
+    news = response.events
+    color, weight = (color, 2.2) if news else (SOFT, 1.3)
+    look = {"color": color, "lw": weight, "shrinkA": 0, "shrinkB": 0, "arrowstyle": "-|>"}
+    sent, reached, left, came = (
+        (t - start) / 1e9 for t in (request.sent, request.arrived, response.sent, response.arrived)
+    )
+    arrival = max(reached, sent + 0.04)
+    answer = max(left, arrival)
+    back = max(came, answer + 0.04)
+    axes.annotate("", (1, arrival), (0, sent), arrowprops=look)
+    axes.annotate("", (0, back), (1, answer), arrowprops=look)
+    text = {"ha": "center", "textcoords": "offset points", "fontsize": 8.8, "color": color if news else GREY}
+    asked = f"{_short(request.start_line)}   {request.size} bytes"
+    axes.annotate(asked, (0.5, (sent + arrival) / 2), (0, 4), va="bottom", **text)
+    what = f"{len(news)} event{'s' * (len(news) != 1)}" if news else "[]"
+    said = f"{response.start_line.split(' ')[1]}   {what}   {response.size} bytes"
+    axes.annotate(said, (0.5, (answer + back) / 2), (0, -4), va="top", fontweight="bold" if news else "normal", **text)
+
+
+def _publication(axes, event, start, pairs):
+    at = (event.at - start) / 1e9
+    fetched = min(
+        ((q.arrived - start) / 1e9 for q, a in pairs if any(e["id"] == event.id for e in a.events)), default=at
+    )
+    axes.plot([1, 1], [at, fetched], color=COLORS["you"], lw=5, alpha=0.35, solid_capstyle="round")
+    axes.plot([1], [at], "*", color=COLORS["you"], ms=14)
+    axes.text(1.04, at, f"event {event.id} is published", color=COLORS["you"], va="center", fontsize=9.5)
+    waits = f"waits {fetched - at:.2f} s to be asked for"
+    axes.text(1.04, at + max(0.17, (fetched - at) / 2), waits, color=COLORS["you"], va="center", fontsize=8.8)
 
 
 def _pairs(found):
@@ -262,6 +279,7 @@ def _short(start_line: str) -> str:
 # The byte ledger.
 
 
+@in_style
 def ledger(
     rows: Mapping[str, Mapping[str, float]], *, title: str, says: str, caption: str, colors: Mapping = {}
 ) -> Chart:
@@ -292,6 +310,7 @@ def ledger(
 # Cost against latency.
 
 
+@in_style
 def cost(runs, *, title: str, says: str, caption: str, models) -> Chart:
     """Mean latency against requests per second for every interval and distance: measured points, model lines, log-log."""
     drawn, axes = figure(title, caption)
@@ -306,46 +325,45 @@ def cost(runs, *, title: str, says: str, caption: str, models) -> Chart:
         axes.plot([models.polling_requests_per_s(t, rtt) for t in every], [models.polling(t, rtt).mean for t in every],
                   color=GREY, lw=1.1, zorder=3)  # fmt: skip
         last = min(mine, key=lambda r: r.latency.mean)
-        axes.annotate(f"round trip {rtt:g} ms", (last.requests_per_second, last.latency.mean), (12, 3), textcoords="offset points",
+        axes.annotate(f"round trip {rtt:g} ms", (last.requests_per_second, last.latency.mean), (12, -10 if rtt == trips[0] else 3), textcoords="offset points",
                       color=shade, fontweight="bold")  # fmt: skip
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis, ticks=(0.5, 1, 2, 5, 10, 20))
     plain(axes.yaxis, ticks=(20, 50, 100, 200, 500, 1000))
-    axes.set(xlim=(0.45, 40), xlabel="requests per second and reader, whether or not anything happens (log scale)",
+    axes.set(xlim=(0.45, 22), xlabel="requests per second and reader, whether or not anything happens (log scale)",
              ylabel="mean delay of a message, ms (log scale)")  # fmt: skip
     axes.text(0.5, 60, "thin lines: T/2 + RTT/2", color=GREY, fontsize=9.5)
     return Chart(drawn, says)
 
 
-def curve(
-    points: Mapping[float, float],
-    line: Mapping[float, float],
-    *,
-    title,
-    says,
-    caption,
-    xlabel,
-    ylabel,
-    label,
-    floor=None,
+@in_style
+def bytes_per_event(
+    measured: Mapping, simulated: Mapping, line: Mapping, *, payload: float, title: str, says: str, caption: str
 ):
-    """Measured points over a model's curve on log-log axes, with an optional level that the curve can never go below."""
+    """Bytes for each delivered event against polls for each event: points over the model's line, and the event's own size."""
     drawn, axes = figure(title, caption)
     axes.plot(list(line), list(line.values()), color=GREY, lw=1.2, zorder=3)
-    axes.plot(list(points), list(points.values()), "o", color=COLORS["http_polling"], ms=9, zorder=4)
-    for x, y in points.items():
-        axes.annotate(
-            f"{number(y)}", (x, y), (8, 6), textcoords="offset points", color=COLORS["http_polling"], fontweight="bold"
-        )
-    if floor is not None:
-        axes.axhline(floor, color=INK, lw=1.2, ls=":")
-        axes.annotate(label, (max(line), floor), (-4, 5), textcoords="offset points", ha="right", fontsize=9.5)
+    axes.plot(list(simulated), list(simulated.values()), "o", mfc="white", mec=INK, ms=8, zorder=4)
+    axes.plot(list(measured), list(measured.values()), "o", color=COLORS["http_polling"], ms=8, zorder=5)
+    for x, y in list(simulated.items())[:: max(1, len(simulated) // 4)]:
+        axes.annotate(f"{number(y)} B", (x, y), (-8, 8), textcoords="offset points", ha="right", fontsize=9.5)
+    axes.axhline(payload, color=INK, lw=1.2, ls=":")
+    axes.annotate(
+        f"the event itself: {number(payload)} B", (max(line), payload), (-4, 5), textcoords="offset points", ha="right"
+    )
+    x, y = max(measured.items())
+    axes.annotate(
+        "measured", (x, y), (12, -12), textcoords="offset points", color=COLORS["http_polling"], fontweight="bold"
+    )
+    x, y = max(simulated.items())
+    axes.annotate("simulated", (x, y), (2, -20), textcoords="offset points", fontweight="bold")
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis), plain(axes.yaxis)
-    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set(xlabel="polls for each event (log scale)", ylabel="bytes for each delivered event (log scale)")
     return Chart(drawn, says)
 
 
+@in_style
 def strip(
     rows: Mapping[str, Iterable[int]],
     *,
@@ -368,7 +386,7 @@ def strip(
                 axes.text(x, place, "×", ha="center", va="center", color=COLORS["you"], fontweight="bold", fontsize=12)
     for x, text in marks.items():
         axes.axvline(x, color=COLORS["you"], lw=1.4)
-        axes.text(x + 0.12, -0.55, text, color=COLORS["you"], fontsize=9.5, va="bottom")
+        axes.text(x + 0.12, -0.62, text, color=COLORS["you"], fontsize=9.5, va="center")
     axes.set_yticks(range(len(rows) + 1), ["published", *rows])
     axes.set(ylim=(len(rows) + 0.5, -0.6), xlabel="events, in the order they were published")
     axes.set_xticks(published)

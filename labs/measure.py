@@ -197,6 +197,11 @@ async def polling_sweep(
     return await deliver(server, readers, events=events, per_second=per_second, seed=seed)
 
 
+async def watch(url: str, follow: Callable[..., AsyncIterator], **settings) -> list:
+    """Follow a feed until cancelled, for its traffic alone; events are collected and, in the end, dropped."""
+    return [event async for event in follow(url, **settings)]
+
+
 # Requests, one by one: the two ways to load a server, and what each calls latency.
 
 

@@ -76,10 +76,28 @@ def head_parts(start_line: str, headers: dict[str, str]) -> tuple[int, int]:
     return len(start_line) + 2, sum(len(line) + 2 for line in lines)
 
 
-def poll_request(host: str, cursor: str | None = None) -> dict[str, int]:
-    """The bytes of one poll by part: `host` as host:port, `cursor` as the reader sends it."""
+CHROMIUM_HEADERS = {  # what Chromium 156 sent with each poll of the live page, besides Host; recorded, in its order
+    "Connection": "keep-alive",
+    "Pragma": "no-cache",
+    "Cache-Control": "no-cache",
+    "sec-ch-ua-platform": '"Linux"',
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
+    "sec-ch-ua": '"Not:A-Brand";v="8", "Chromium";v="156"',
+    "sec-ch-ua-mobile": "?0",
+    "Accept": "*/*",
+    "Sec-Fetch-Site": "same-origin",
+    "Sec-Fetch-Mode": "cors",
+    "Sec-Fetch-Dest": "empty",
+    "Referer": "http://127.0.0.1:40469/",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "en-US,en;q=0.9",
+}
+
+
+def poll_request(host: str, cursor: str | None = None, more: dict[str, str] | None = None) -> dict[str, int]:
+    """The bytes of one poll by part: `host` as host:port, `cursor` as the reader sends it, `more` headers than Host."""
     target = "/events" if cursor is None else f"/events?after={cursor}"
-    line, headers = head_parts(f"GET {target} HTTP/1.1", {"Host": host})
+    line, headers = head_parts(f"GET {target} HTTP/1.1", {"Host": host, **(more or {})})
     return {"request line": line, "request headers": headers, "framing": 0, "payload": 0}
 
 
@@ -93,6 +111,6 @@ def poll_response(events: list[str], etag: str | None = None) -> dict[str, int]:
     return {"status line": line, "response headers": size, "framing": framing, "payload": payload}
 
 
-def bytes_per_event(exchange: int, event: int, events_per_s: float, every_ms: float) -> float:
-    """Wire bytes for each delivered event: `exchange` for a poll and its empty answer, `event` for what one event adds."""
-    return exchange * (1000 / every_ms) / events_per_s + event
+def bytes_per_event(exchange: float, event: float, polls_per_event: float) -> float:
+    """Wire bytes for each delivered event: `exchange` for a poll with an empty answer, `event` for what one event adds."""
+    return exchange * polls_per_event + event

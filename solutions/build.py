@@ -49,6 +49,8 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not passing(output)]
+            if any("✗" in output.get("text", "") for output in cell.outputs if cell.source.startswith(CHECKED)):
+                raise SystemExit(f"cell {place} does not hold:\n{cell.source}\n{cell.outputs[0].text}")
             leak = find_leak(cell.outputs)
             if leak:
                 raise SystemExit(f"cell {place} shows a path of this machine: {leak}\n{cell.source}")
