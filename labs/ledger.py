@@ -43,7 +43,7 @@ class Message:
     @property
     def events(self) -> list[dict]:
         """The events that the body carries, as JSON objects."""
-        return events_in(self.body)
+        return events_in(self.body, self.headers)
 
     @property
     def text(self) -> str:
@@ -51,8 +51,21 @@ class Message:
         return (self.raw_head + self.raw_body).decode("utf-8", "replace")
 
 
-def events_in(body: bytes) -> list[dict]:
-    """The events in a JSON array; none if the body is something else."""
+def is_stream(headers: dict[str, str]) -> bool:
+    """Whether a body is server-sent events."""
+    return headers.get("content-type", "").startswith("text/event-stream")
+
+
+def data_lines(body: bytes) -> list[bytes]:
+    """The JSON texts in the data lines of an event stream that have all come."""
+    lines = body.split(b"\n")[:-1]
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: {")]
+
+
+def events_in(body: bytes, headers: dict[str, str] | None = None) -> list[dict]:
+    """The events in a JSON array, or in the data lines of an event stream; none if the body is something else."""
+    if is_stream(headers or {}):
+        return [json.loads(line) for line in data_lines(body)]
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -61,7 +74,9 @@ def events_in(body: bytes) -> list[dict]:
 
 
 def framing_in(headers: dict[str, str], body: bytes) -> int:
-    """How many bytes of a body only keep the events apart."""
+    """How many bytes of a body only keep the events apart, or only the connection alive."""
+    if is_stream(headers):
+        return len(body) - sum(map(len, data_lines(body)))
     if body == b"[]":
         return 2
     count = len(events_in(body))

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate
 
 import aiohttp
 from async_solipsism import EventLoop
@@ -113,13 +114,21 @@ def schedule(events: int, per_second: float, seed: int = 1) -> list[float]:
     return [(number + draw()) / per_second for number in range(events)]
 
 
+def poisson(events: int, per_second: float, seed: int = 1) -> list[float]:
+    """When messages are due if each comes at a random moment that has nothing to do with the others', as from many people."""
+    draw = random.Random(seed)
+    return list(accumulate(draw.expovariate(per_second) for _ in range(events)))
+
+
 async def sleep_until(moment_ns: int) -> None:
     """Sleep until a moment of `now_ns`; in steps, so that a notebook can be interrupted."""
     while (left := moment_ns - now_ns()) > 1000:
         await asyncio.sleep(min(left / 1e9, 0.5))
 
 
-async def deliver(server, readers: list[Reader], *, events: int, per_second: float, seed: int = 1) -> list[Run]:
+async def deliver(
+    server, readers: list[Reader], *, events: int, per_second: float, seed: int = 1, plan=schedule
+) -> list[Run]:
     """Publish messages on a schedule and let every reader follow; one `Run` for each reader, in their order."""
     mark = await server.publish("warm-up")
     links = [await server.via(rtt_ms=reader.rtt_ms) for reader in readers]
@@ -132,7 +141,7 @@ async def deliver(server, readers: list[Reader], *, events: int, per_second: flo
         0.05 + 3 * max(reader.rtt_ms for reader in readers) / 1000
     )  # connections are made, first polls done
     start = now_ns()
-    due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(schedule(events, per_second, seed))}
+    due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
     await _publish_all(server, due)
     patience = GRACE_S + max(reader.settings.get("every_ms", 0) + 2 * reader.rtt_ms for reader in readers) / 1000
     with suppress(TimeoutError):
@@ -166,13 +175,16 @@ async def _publish_all(server, due: dict[str, int]) -> None:
 
 
 def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
-    found = ledger.messages(link.trace(since=start))
-    requests = [message for message in found if message.direction == "up"]
-    empty = sum(message.direction == "down" and not message.events for message in found)
+    found = ledger.messages(link.chunks)
+    before = ledger.total(ledger.messages(chunk for chunk in link.chunks if chunk.sent < start))  # the warm-up
+    parts = {part: size - before[part] for part, size in ledger.total(found).items()}
+    since = [message for message in found if message.sent >= start]
+    requests = sum(message.direction == "up" for message in since)
+    empty = sum(message.direction == "down" and not message.events for message in since)
     delays = tuple((arrived[text] - due[text]) / 1e6 for text in due if text in arrived)
     return Run(
-        reader.name, Latencies(delays), len(due), ledger.total(found), len(requests), empty, seconds,
-        reader.rtt_ms, per_second, reader.settings, isinstance(asyncio.get_running_loop(), EventLoop),
+        reader.name, Latencies(delays), len(due), parts, requests, empty, seconds, reader.rtt_ms, per_second,
+        reader.settings, isinstance(asyncio.get_running_loop(), EventLoop),
     )  # fmt: skip
 
 
@@ -180,6 +192,16 @@ def poller(every_ms: float, rtt_ms: float = 0.0) -> Reader:
     """A reader that polls every `every_ms` from a round trip of `rtt_ms` away."""
     follow = partial(clients.polling, every=every_ms / 1000)
     return Reader("http_polling", follow, rtt_ms, {"every_ms": every_ms})
+
+
+def long_poller(rtt_ms: float = 0.0, wait_s: float = 25) -> Reader:
+    """A reader that long-polls from a round trip of `rtt_ms` away."""
+    return Reader("long_polling", partial(clients.long_polling, wait=wait_s), rtt_ms, {"wait_s": wait_s})
+
+
+def streamer(rtt_ms: float = 0.0) -> Reader:
+    """A reader of server-sent events from a round trip of `rtt_ms` away."""
+    return Reader("sse", clients.sse, rtt_ms)
 
 
 async def polling(
