@@ -143,6 +143,54 @@ def latency(runs, *, model=None, simulated=None, guess_ms: float | None = None, 
     return Chart(drawn, says)
 
 
+@in_style
+def distributions(runs, *, models=(), simulated=(), title: str, says: str, caption: str | None = None) -> Chart:
+    """The delays of several transports on one log axis: measured as steps, models as thin dashed lines, simulations as dots."""
+    drawn, axes = figure(title, caption or runs[0].caption, height=5)
+    floor_ms = 0.5
+    for model in models:
+        shares = [0.002 + 0.996 * i / 200 for i in range(201)]
+        delays = [max(floor_ms, model.quantile(share)) for share in shares]
+        axes.plot([delays[0], *delays, delays[-1]], [0, *shares, 1], "--", color=INK, lw=1.1, zorder=5)
+    for run in simulated:
+        shares = [(i + 0.5) / run.latency.n for i in range(run.latency.n)]
+        step = max(1, run.latency.n // 14)
+        delays = [max(floor_ms, ms) for ms in sorted(run.latency.ms)]
+        axes.plot(
+            delays[step // 2 :: step],
+            shares[step // 2 :: step],
+            "o",
+            mfc="white",
+            mec=COLORS[run.reader],
+            ms=5.5,
+            zorder=6,
+        )
+    for place, run in enumerate(runs):
+        _steps(axes, [max(floor_ms, ms) for ms in run.latency.ms], COLORS[run.reader], 2.8)
+        height = 0.36 + 0.2 * place
+        at = run.latency.percentile(100 * height)
+        axes.annotate(
+            f"{NAMES[run.reader]}: half within {number(round(run.latency.percentile(50)))} ms", (max(floor_ms, at), height),
+            (10, -4), textcoords="offset points", color=COLORS[run.reader], fontweight="bold",
+            bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    low = min(min(run.latency.ms) for run in runs)
+    high = max(run.latency.max for run in runs)
+    axes.set(xlim=(max(floor_ms, low) * 0.7, high * 6), ylim=(0, 1.02))
+    plain(
+        axes.xaxis,
+        ticks=[
+            t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if max(floor_ms, low) * 0.7 <= t <= high * 2
+        ],
+    )
+    axes.set(
+        xlabel="delay from publishing to arrival, milliseconds (log scale)",
+        ylabel="share of messages that have arrived",
+    )
+    return Chart(drawn, says)
+
+
 def _steps(axes, values, color, width=2.2):
     ordered = sorted(values)
     axes.plot(
@@ -325,8 +373,9 @@ def cost(runs, *, title: str, says: str, caption: str, models) -> Chart:
         axes.plot([models.polling_requests_per_s(t, rtt) for t in every], [models.polling(t, rtt).mean for t in every],
                   color=GREY, lw=1.1, zorder=3)  # fmt: skip
         last = min(mine, key=lambda r: r.latency.mean)
-        axes.annotate(f"round trip {rtt:g} ms", (last.requests_per_second, last.latency.mean), (12, -10 if rtt == trips[0] else 3), textcoords="offset points",
-                      color=shade, fontweight="bold")  # fmt: skip
+        below = -10 if rtt == trips[0] else 3
+        axes.annotate(f"round trip {rtt:g} ms", (last.requests_per_second, last.latency.mean), (12, below),
+                      textcoords="offset points", color=shade, fontweight="bold")  # fmt: skip
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis, ticks=(0.5, 1, 2, 5, 10, 20))
     plain(axes.yaxis, ticks=(20, 50, 100, 200, 500, 1000))
