@@ -30,8 +30,9 @@ help: ## list what can be made
 
 lab: $(LEARNER) ## open the course in JupyterLab; LAB_ARGS="--no-browser --port 9999" passes options on
 	@$(DOCTOR)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
-	  $(RUN) jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+	@export PATH="$(CURDIR)/.venv/bin:$$PATH"; \
+	export JUPYTER_CONFIG_PATH="$(CURDIR)/.jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}"; \
+	exec $(RUN) jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 	  $$(test "$$(id -u)" != 0 || echo --allow-root) $(LAB_ARGS)
 
 test: $(DEV) ## run every test; TEST_ARGS="-k polling -x" passes options to pytest
