@@ -108,7 +108,7 @@ async def sse(url: str, *, after: str | None = None, heartbeat: float = 15.0, rn
     retry_s, pauses = 0.0, backoff(rng)
     async with session(None) as http:
         while True:
-            parser = Parser(last_event_id=after or "")
+            parser = Parser()
             try:
                 async with stream(http, url, after, silence=HEARTBEATS_MISSED * heartbeat) as chunks:
                     async for chunk in chunks:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +44,30 @@ class Reader:
         """Close the connection."""
         self.writer.close()
         await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
+
+
+class Script:
+    """A server that answers the nth connection with the nth of these texts and then the end; notes when and who asked."""
+
+    def __init__(self, *answers: bytes):
+        self.answers, self.asked, self.heads = list(answers), [], []
+
+    async def answer(self, reader, writer):
+        self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        self.asked.append(asyncio.get_running_loop().time())
+        if len(self.asked) <= len(self.answers):
+            writer.write(self.answers[len(self.asked) - 1])
+        writer.close()
+
+    @asynccontextmanager
+    async def read(self, follow, **settings):
+        """What the reader `follow` makes of it."""
+        server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
+        async with (
+            server,
+            aclosing(follow(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", **settings)) as events,
+        ):
+            yield events
 
 
 @asynccontextmanager
