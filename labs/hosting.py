@@ -43,9 +43,14 @@ LITERAL = re.compile(r"(localhost|[0-9.]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")  # a h
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, except that it names oversized heads by their own status and logs no traceback for them."""
+    """aiohttp's connection, except that it names oversized heads by their own status, and that neither bad requests nor
+
+    readers who leave in the middle of their answer put a traceback into the log.
+    """
 
     def handle_error(self, request, status=500, exc=None, message=None):
+        if isinstance(exc, ConnectionError):
+            return web.Response(status=status)  # goes nowhere: the reader has left
         if not isinstance(exc, BadHttpMessage):
             return super().handle_error(request, status, exc, message)
         if "many headers" in exc.message:
@@ -190,7 +195,7 @@ def stop_event(exit_on_eof: bool) -> asyncio.Event:
 
 def arguments(description: str) -> argparse.ArgumentParser:
     """The options that every server has."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)"
     )
