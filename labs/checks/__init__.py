@@ -10,29 +10,17 @@ Design notes
 
 import asyncio
 import inspect
-import re
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
-from labs import virtual
+from labs.checks.attempt import BARE_EXCEPT, NOT_WRITTEN, STOP_LIMIT_S, Attempt, Failed, alone, fail, readable
+
+__all__ = ["Exercise", "Failed", "Timeline", "Verdict", "check", "claim", "fail", "for_a_while", "judge", "stop"]
 
 SHOWN_LINES = 15
-REAL_LIMIT_S = 30.0  # for the cases that run real processes in real time
-
-
-class Failed(Exception):
-    """A case does not hold: its diagnosis, the lines that show it, and a hint."""
-
-    def __init__(self, diagnosis: str, shown: Iterable[str] = (), hint: str = ""):
-        self.diagnosis, self.shown, self.hint = diagnosis, list(shown), hint
-
-
-def fail(diagnosis: str, *shown: str, hint: str = "") -> NoReturn:
-    """Say that the case does not hold."""
-    raise Failed(diagnosis, shown, hint)
+ASYNC_MATTERS = ("spins", "blocks", "forgets-await", "starts-its-own-loop", "raises-")  # how a plain `def` goes wrong
 
 
 @dataclass(frozen=True)
@@ -48,10 +36,12 @@ class Verdict:
 
 @dataclass
 class Exercise:
-    """One exercise: its number, the name of the answer, and the cases that a right answer meets."""
+    """One exercise: its number, the name of the answer, how it is called, and the cases that a right answer meets."""
 
     number: str
     name: str
+    parameters: str
+    awaited: bool = False  # the answer is an `async def`
     cases: list[tuple[str, Callable, bool]] = field(default_factory=list)
 
     def case(self, sentence: str, *, real: bool = False) -> Callable:
@@ -63,6 +53,11 @@ class Exercise:
 
         return add
 
+    @property
+    def call(self) -> str:
+        """How the check calls the answer."""
+        return f"{'await ' * self.awaited}{self.name}({self.parameters})"
+
 
 def check(number: str, answer: Any) -> Verdict:
     """Check the answer to exercise `number` and print the verdict."""
@@ -73,18 +68,89 @@ def check(number: str, answer: Any) -> Verdict:
 
 def judge(number: str, answer: Any, *, real: bool = True) -> tuple[list[str], Verdict]:
     """What `check` prints, and the verdict. Without `real`, the cases that need real processes are passed over."""
-    exercise = find(number)
+    exercise = find(str(number))
+    if exercise is None:
+        return [f"There is no exercise {number}."], Verdict(False, "no-such-exercise")
     lines = [f"{number} {exercise.name}"]
     for sentence, case, in_real_time in exercise.cases:
         if in_real_time and not real:
             continue
-        failure = _try(case, answer, in_real_time)
+        failure, printed = _try(exercise, case, answer, in_real_time)
         if failure is not None:
-            shown = [f"        {line}" for line in _shortened(failure.shown)]
-            hint = [f"    Hint: {failure.hint}"] if failure.hint else []
-            return [*lines, f"  ✗ {sentence}", *shown, *hint], Verdict(False, failure.diagnosis)
+            return [*lines, f"  ✗ {sentence}", *_told(failure, printed)], Verdict(False, failure.diagnosis)
         lines.append(f"  ✓ {sentence}")
     return lines, Verdict(True)
+
+
+def _try(exercise: Exercise, case: Callable, answer: Any, real: bool) -> tuple[Failed | None, list[str]]:
+    """What one case finds wrong with an answer, if anything, and what the answer printed meanwhile."""
+    unfit = _unfit(exercise, answer)
+    if unfit:
+        return unfit, []
+    watched = Watched(exercise, answer)
+    tried = Attempt(case, watched, real=real)
+    if tried.failure and watched.is_plain and tried.failure.diagnosis.startswith(ASYNC_MATTERS):
+        return _not_async(exercise, f"{exercise.name} is a plain function"), tried.printed
+    return tried.failure, tried.printed
+
+
+def _unfit(exercise: Exercise, answer: Any) -> Failed | None:
+    """Why the answer cannot even be called, if it cannot."""
+    if answer is ...:
+        return NOT_WRITTEN
+    name, kind = exercise.name, type(answer).__name__
+    if inspect.iscoroutine(answer):
+        answer.close()
+    if not callable(answer):
+        hint = f"hand over the function itself: {name}, without parentheses"
+        return Failed("not-a-function", [f"a function is wanted, and this is of type {kind}"], hint)
+    if inspect.iscoroutinefunction(answer) and not exercise.awaited:
+        hint = f"there is nothing to wait for in it: def {name}({exercise.parameters})"
+        return Failed("is-async", [f"{name} is declared with `async def`, and it is called as {exercise.call}"], hint)
+    try:
+        inspect.signature(answer).bind(*exercise.parameters.split(", "))
+    except TypeError as error:
+        hint = f"its first line is: {'async ' * exercise.awaited}def {name}({exercise.parameters}):"
+        return Failed("wrong-parameters", [f"it is called as {exercise.call}", f"Python says: {error}"], hint)
+    except ValueError:
+        pass  # a built-in function that does not tell its parameters
+    return None
+
+
+class Watched:
+    """The answer, watched: what it hands back must be something to await, or something at all."""
+
+    def __init__(self, exercise: Exercise, answer: Callable):
+        self.exercise, self.answer = exercise, answer
+        self.is_plain = exercise.awaited and not inspect.iscoroutinefunction(answer)  # as far as we know
+
+    def __call__(self, *arguments):
+        result = self.answer(*arguments)
+        if not self.exercise.awaited:
+            if result is None:
+                why = "does every way through it end in a `return`?"
+                fail("returns-nothing", f"{self.exercise.call} returned None", hint=why)
+        elif inspect.isawaitable(result):
+            self.is_plain = False
+        else:
+            raise _not_async(self.exercise, f"what it gave back, {_kind(result)}, cannot be awaited")
+        return result
+
+
+def _not_async(exercise: Exercise, shown: str) -> Failed:
+    hint = f"its first line is: async def {exercise.name}({exercise.parameters}):"
+    return Failed("not-async", [f"it is called as {exercise.call}", shown], hint)
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"an object of type {type(value).__name__}"
+
+
+def _told(failure: Failed, printed: list[str]) -> list[str]:
+    """The failure as it is printed, and the first of what the answer printed itself."""
+    lines = [f"        {readable(line)}" for line in _shortened(failure.shown)]
+    lines += [f"    Hint: {failure.hint}"] if failure.hint else []
+    return lines + (["    Your code printed:", *(f"        {line[:150]}" for line in printed)] if printed else [])
 
 
 def claim(number: str, sentence: str, holds: bool) -> None:
@@ -97,60 +163,16 @@ def claim(number: str, sentence: str, holds: bool) -> None:
     )
 
 
-def find(number: str) -> Exercise:
-    """The exercise with this number, e.g. "1.3" is the third of notebook 01."""
-    notebook = int(number.partition(".")[0])
-    return import_module(f"labs.checks.n{notebook:02}").EXERCISES[number]
-
-
-def _try(case: Callable, answer: Any, real: bool) -> Failed | None:
-    """Run one case; whatever goes wrong becomes a `Failed`."""
-    if answer is ...:
-        return NOT_WRITTEN
-
-    async def attempt():
-        outcome = case(answer)
-        return await outcome if inspect.isawaitable(outcome) else outcome
-
+def find(number: str) -> Exercise | None:
+    """The exercise with this number, e.g. "1.3" is the third of notebook 01; None if there is none."""
+    notebook = number.partition(".")[0]
+    name = f"labs.checks.n{notebook:0>2}"
     try:
-        if real:
-            virtual.in_thread(lambda: asyncio.run(attempt()), wall_limit_s=REAL_LIMIT_S)
-        else:
-            virtual.run(attempt())
-    except Failed as failure:
-        return failure
-    except NotImplementedError:
-        return NOT_WRITTEN
-    except virtual.WaitsForever:
-        return Failed("waits-forever", ["your code waits for something that will never happen"], "who would wake it?")
-    except virtual.Spins:
-        return Failed(
-            "spins", ["your code runs on and on without ever waiting"], "does every turn of the loop await something?"
-        )
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        hint = "the last line above is Python's own message"
-        return Failed(f"raises-{type(error).__name__}", _learners_lines(error, answer), hint)
-    return None
-
-
-NOT_WRITTEN = Failed(
-    "not-written", ["nothing here yet: write your answer in the cell above, run it, then run this cell"]
-)
-
-
-def _learners_lines(error: BaseException, answer: Any) -> list[str]:
-    """Where in the learner's own code it went wrong, and what Python said; no paths, no addresses."""
-    code = getattr(inspect.unwrap(answer), "__code__", None) if callable(answer) else None
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if code and frame.filename == code.co_filename
-    ]
-    lines = (
-        [f"line {frames[-1].lineno - code.co_firstlineno + 1} of your function:  {frames[-1].line}"] if frames else []
-    )
-    message = re.sub(r"0x[0-9a-fA-F]+", "0x…", str(error))
-    return [*lines, f"{type(error).__name__}: {message}".splitlines()[0][:150]]
+        return import_module(name).EXERCISES.get(number)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None
 
 
 def _shortened(lines: list[str]) -> list[str]:
@@ -180,9 +202,17 @@ async def for_a_while(coroutine, seconds: float) -> bool:
     """Let the learner's coroutine run for so many virtual seconds, then end it. True if it ended by itself before that."""
     task = asyncio.ensure_future(coroutine)
     done, _ = await asyncio.wait({task}, timeout=seconds)
-    if done:
-        task.result()  # raises what it raised
-        return True
+    if not done:
+        await stop(task)
+    elif error := task.exception():
+        raise alone(error)
+    return bool(done)
+
+
+async def stop(task: asyncio.Task) -> None:
+    """Cancel the learner's task; it is to end."""
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return False
+    _, still_running = await asyncio.wait({task}, timeout=STOP_LIMIT_S)
+    if still_running:
+        shown = "it was cancelled, as when a page is closed, and runs on"
+        fail("cannot-be-stopped", shown, hint=BARE_EXCEPT)
