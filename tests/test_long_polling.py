@@ -3,19 +3,17 @@
 import asyncio
 import json
 import random
-import signal
 from contextlib import asynccontextmanager
 from importlib import import_module
 from itertools import pairwise
 
 import pytest
-from crowd import Reader, Script, becomes, crowd, descriptors
+from crowd import Reader, Script, crowd
 from simulated import now_ms, simulated
 
 from labs import clients, virtual
 from labs.feed import Feed, Gone
 from labs.hosting import at_most, serving, stop_waiting
-from labs.launch import launch
 from labs.servers.long_polling import make_app
 
 EPOCH = "0000000a"
@@ -364,50 +362,3 @@ async def test_server_that_stops_in_the_moment_that_a_wait_is_over_lets_it_be_ov
                 await asyncio.sleep(9)
             finally:
                 await stop_waiting(app)
-
-
-# Real processes.
-
-
-def complaints(server) -> list[str]:
-    return [line for line in server.log if not line.startswith("INFO")]
-
-
-@pytest.mark.parametrize("name", ["long_polling", "sse"])
-async def test_hundred_readers_who_leave_a_silent_feed_leave_nothing_behind(name):
-    async with launch(name) as server:
-        idle = await server.usage()
-        files = descriptors(idle["pid"])
-        async with crowd(server.origin, 100):
-
-            async def all_wait():
-                return (await server.usage())["tasks"] >= idle["tasks"] + 100
-
-            assert await becomes(all_wait, within_s=10)
-
-        async def all_gone():
-            usage = await server.usage()
-            return usage["tasks"] <= idle["tasks"] and (files is None or descriptors(idle["pid"]) < files + 10)
-
-        assert await becomes(all_gone, within_s=10)  # on a busy machine; in virtual time it is a tenth of a second
-        assert complaints(server) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "last_words"), [("long_polling", b"\r\n\r\n[]"), ("sse", b"\r\n\r\nc\r\nretry: 1000\n\r\n0\r\n\r\n")]
-)
-async def test_sigterm_with_two_hundred_readers_ends_every_answer_and_exits_with_zero(name, last_words):
-    async with launch(name) as server, crowd(server.origin, 200) as readers:
-
-        async def all_wait():
-            return (await server.usage())["tasks"] > 400
-
-        assert await becomes(all_wait, within_s=10)
-        process, loop = server.host.popen, asyncio.get_running_loop()
-        start = loop.time()
-        process.send_signal(signal.SIGTERM)
-        answers = await asyncio.gather(*(reader.rest() for reader in readers))
-        assert await asyncio.to_thread(process.wait, 10) == 0
-        assert loop.time() - start < 5  # on a busy machine
-        assert all(answer.endswith(last_words) for answer in answers)
-        assert complaints(server) == []
