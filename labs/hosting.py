@@ -37,7 +37,7 @@ STOP_S = 0.5  # what a request in progress gets to finish when the server stops;
 FEED = web.AppKey("feed", Feed)
 ORIGINS = web.AppKey("origins", tuple)
 STOPPING = web.AppKey("stopping", asyncio.Event)
-LIMITS = web.AppKey("limits", set)  # the time limits of all requests that wait now
+LIMITS = web.AppKey("limits", dict)  # the time limits of all requests that wait now, in order, as a set would not be
 LOCAL = web.AppKey("local", bool)  # whether only this machine can reach the server
 LITERAL = re.compile(r"(localhost|[0-9.]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?")  # a host that no name server was asked for
 
@@ -120,11 +120,11 @@ async def healthz(request: web.Request) -> web.Response:
 async def at_most(seconds: float | None, app: web.Application) -> AsyncIterator[None]:
     """Like `asyncio.timeout`, but the time is also up when the server stops. Raises `TimeoutError`."""
     async with asyncio.timeout(0 if app[STOPPING].is_set() else seconds) as limit:
-        app[LIMITS].add(limit)
+        app[LIMITS][limit] = None
         try:
             yield
         finally:
-            app[LIMITS].discard(limit)
+            del app[LIMITS][limit]
 
 
 async def stop_waiting(app: web.Application) -> None:
@@ -139,7 +139,7 @@ def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.App
     """What all feed servers share: POST /events, GET / (the live page), GET /healthz. The transport adds its own route."""
     app = web.Application(middlewares=[refusals], client_max_size=BODY_LIMIT)
     app[FEED], app[ORIGINS] = feed, origins
-    app[STOPPING], app[LIMITS], app[LOCAL] = asyncio.Event(), set(), True
+    app[STOPPING], app[LIMITS], app[LOCAL] = asyncio.Event(), {}, True
     app.on_response_prepare.append(lean)
     app.on_shutdown.append(stop_waiting)
     app.router.add_post("/events", publish)

@@ -179,7 +179,7 @@ class Link:
         self._log: list[Chunk | Note] = []  # both, in the order they happened
         self.bytes = {UP: 0, DOWN: 0}
         self._kept = self._connections = 0
-        self._ends: set[End] = set()
+        self._ends: dict[End, None] = {}  # in order, unlike a set: faults strike alike on every run
         self._tasks: set[asyncio.Task] = set()
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
@@ -269,7 +269,7 @@ class Link:
         return End(self, self._connections, UP)
 
     def _opened(self, end: End):
-        self._ends.add(end)
+        self._ends[end] = None
         end.dead = self.holed
         end.regulate()
         if end.direction == UP:
@@ -299,7 +299,7 @@ class Link:
         server.start()
 
     def _closed(self, end: End):
-        self._ends.discard(end)
+        self._ends.pop(end, None)
         if end.direction == UP:
             self._note("closed", end.connection)
 

@@ -36,7 +36,8 @@ class Loop(async_solipsism.EventLoop):
     def __init__(self):
         super().__init__()
         clock, tick = self._selector.clock, self._selector.clock.resolution
-        clock.advance = lambda delta: type(clock).advance(clock, max(delta, tick))  # a rest of less than a tick is one tick
+        advance = clock.advance
+        clock.advance = lambda delta: advance(max(delta, tick))  # a rest of less than a tick is one tick
 
     def _run_once(self):
         self._turns += 1
@@ -55,7 +56,7 @@ def run(coroutine: Coroutine, *, wall_limit_s: float = WALL_LIMIT_S) -> Any:
     """
 
     def work():
-        with asyncio.Runner(loop_factory=Loop) as runner:
+        with asyncio.Runner(loop_factory=Loop, debug=False) as runner:  # the debug mode would take most of the time
             return runner.run(coroutine)
 
     return in_thread(work, wall_limit_s=wall_limit_s)
