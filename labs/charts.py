@@ -262,14 +262,7 @@ def ladder(
         _exchange(axes, request, response, start, color)
     for event in published:
         _publication(axes, event, start, shown)
-    for x, name in ((0, "client"), (1, "server")):
-        axes.axvline(x, color=INK, lw=1.6)
-        axes.text(x, -0.22, name, ha="center", va="bottom", fontweight="bold")
-    axes.set(xlim=(-0.12, 1.5), ylim=(seconds, -0.2), xticks=[])
-    axes.set_yticks(range(int(seconds) + 1), [f"{s} s" for s in range(int(seconds) + 1)])
-    axes.grid(False)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(length=0)
+    _lanes(axes, seconds)
     return Chart(drawn, says)
 
 
@@ -286,12 +279,64 @@ def _exchange(axes, request, response, start, color):
     back = max(came, answer + 0.04)
     axes.annotate("", (1, arrival), (0, sent), arrowprops=look)
     axes.annotate("", (0, back), (1, answer), arrowprops=look)
+    if answer - arrival > 0.1:  # the server holds the question
+        axes.plot([1, 1], [arrival, answer], color=color, lw=5, alpha=0.45, solid_capstyle="butt")
     text = {"ha": "center", "textcoords": "offset points", "fontsize": 8.8, "color": color if news else GREY}
     asked = f"{_short(request.start_line)}   {request.size} bytes"
     axes.annotate(asked, (0.5, (sent + arrival) / 2), (0, 4), va="bottom", **text)
     what = f"{len(news)} event{'s' * (len(news) != 1)}" if news else "[]"
     said = f"{response.start_line.split(' ')[1]}   {what}   {response.size} bytes"
     axes.annotate(said, (0.5, (answer + back) / 2), (0, -4), va="top", fontweight="bold" if news else "normal", **text)
+
+
+@in_style
+def stream_ladder(chunks, *, start: int, seconds: float, title: str, says: str, published: Iterable = ()) -> Chart:
+    """Client and server lanes of one endless answer: every piece of it that crossed the link, to scale."""
+    drawn, axes = figure(
+        title, "Captured on the wire by the link, to scale. Grey: no event in it.", height=1.4 + 0.95 * seconds
+    )
+    for event in published:
+        axes.plot([1], [(event.at - start) / 1e9], "*", color=COLORS["you"], ms=14, zorder=5)
+        axes.text(
+            1.04,
+            (event.at - start) / 1e9,
+            f"event {event.id} is published",
+            color=COLORS["you"],
+            va="center",
+            fontsize=9.5,
+        )
+    for chunk in chunks:
+        sent = (chunk.sent - start) / 1e9
+        news = chunk.data.count(b"data: {") if chunk.direction == "down" else 0
+        color, weight = (COLORS["sse"], 2.2) if news else (SOFT, 1.3)
+        ends = ((0, sent), (1, sent + 0.04)) if chunk.direction == "up" else ((1, sent + 0.05), (0, sent + 0.09))
+        look = {"color": color, "lw": weight, "shrinkA": 0, "shrinkB": 0, "arrowstyle": "-|>"}
+        axes.annotate("", ends[1], ends[0], arrowprops=look)
+        up = chunk.direction == "up"
+        axes.annotate(f"{_said(chunk, news)}   {chunk.size} bytes", (0.5, sent + 0.02 + 0.05 * (not up)), (0, 4 if up else -4),
+                      textcoords="offset points", va="bottom" if up else "top", ha="center", fontsize=8.8,
+                      color=color if news else GREY, fontweight="bold" if news else "normal")  # fmt: skip
+    _lanes(axes, seconds)
+    return Chart(drawn, says)
+
+
+def _lanes(axes, seconds: float) -> None:
+    for x, name in ((0, "client"), (1, "server")):
+        axes.axvline(x, color=INK, lw=1.6)
+        axes.text(x, -0.22, name, ha="center", va="bottom", fontweight="bold")
+    axes.set(xlim=(-0.12, 1.5), ylim=(seconds, -0.2), xticks=[])
+    axes.set_yticks(range(int(seconds) + 1), [f"{s} s" for s in range(int(seconds) + 1)])
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _said(chunk, news: int) -> str:
+    if chunk.direction == "up":
+        return "GET /events"
+    if chunk.data.startswith(b"HTTP/"):
+        return "200, headers of an answer that will not end"
+    return f"{news} event{'s' * (news != 1)}" if news else "heartbeat" if b"\n:\n" in chunk.data else "retry"
 
 
 def _publication(axes, event, start, pairs):
@@ -409,6 +454,33 @@ def bytes_per_event(
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis), plain(axes.yaxis)
     axes.set(xlabel="polls for each event (log scale)", ylabel="bytes for each delivered event (log scale)")
+    return Chart(drawn, says)
+
+
+@in_style
+def compare(
+    rows, *, title: str, says: str, caption: str, xlabel: str, ylabel: str, logy: bool = True, ticks=None
+) -> Chart:
+    """Points over model lines, for several things at once: `rows` are (label, color key, measured, simulated, model) with
+    x -> y for the last three, any of which may be empty. The x axis is logarithmic.
+    """
+    drawn, axes = figure(title, caption)
+    for label, key, measured, simulated, line in rows:
+        color = COLORS.get(key, INK)
+        axes.plot(list(line), list(line.values()), color=color, lw=1.2, zorder=3)
+        axes.plot(list(simulated), list(simulated.values()), "o", mfc="white", mec=color, ms=8, zorder=4)
+        axes.plot(list(measured), list(measured.values()), "o", color=color, ms=8, zorder=5)
+        x, y = max((line or measured or simulated).items())
+        axes.annotate(label, (x, y), (8, -4), textcoords="offset points", color=color, fontweight="bold")
+    axes.set_xscale("log")
+    plain(axes.xaxis, ticks=ticks)
+    if logy:
+        axes.set_yscale("log")
+        plain(axes.yaxis)
+    else:
+        axes.set_ylim(bottom=0)
+    low, high = axes.get_xlim()
+    axes.set(xlim=(low, high * (high / low) ** 0.28), xlabel=xlabel, ylabel=ylabel)
     return Chart(drawn, says)
 
 

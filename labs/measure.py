@@ -78,6 +78,7 @@ class Run:
     rtt_ms: float
     per_second: float
     settings: dict = field(default_factory=dict)  # of the reader, e.g. every_ms
+    late_share: float = 0.0  # of the messages: published before the request that fetched them had reached the server
     simulated: bool = False
     machine: str = field(default_factory=machine)
 
@@ -190,8 +191,21 @@ def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
     delays = tuple((arrived[text] - due[text]) / 1e6 for text in due if text in arrived)
     return Run(
         reader.name, Latencies(delays), len(due), parts, requests, empty, seconds, reader.rtt_ms, per_second,
-        reader.settings, isinstance(asyncio.get_running_loop(), EventLoop),
+        reader.settings, _late_share(since), isinstance(asyncio.get_running_loop(), EventLoop),
     )  # fmt: skip
+
+
+def _late_share(found) -> float:
+    """The share of events that had to wait for the request that fetched them, by the server's stamps and the link's."""
+    waiting: dict[int, list] = {}
+    late = []
+    for message in found:
+        if message.direction == "up":
+            waiting.setdefault(message.connection, []).append(message)
+        elif waiting.get(message.connection):
+            request = waiting[message.connection].pop(0)
+            late += [event["at"] < (request.arrived or 0) for event in message.events]
+    return sum(late) / len(late) if late else 0.0
 
 
 def poller(every_ms: float, rtt_ms: float = 0.0) -> Reader:
