@@ -109,10 +109,16 @@ class Reader:
     settings: dict = field(default_factory=dict)
 
 
+GOLDEN = (5**0.5 - 1) / 2  # its multiples, modulo 1, fill the interval evenly at any count
+
+
 def schedule(events: int, per_second: float, seed: int = 1) -> list[float]:
-    """When messages are due, in seconds from the start: one at a random moment of each slot, so no rhythm fits a reader's."""
-    draw = random.Random(seed).random
-    return [(number + draw()) / per_second for number in range(events)]
+    """When messages are due, in seconds from the start: one in each slot, at a place in it that no rhythm of a reader fits.
+
+    The places spread evenly over the slot, so that a few hundred messages show the distribution that a random moment has.
+    """
+    offset = random.Random(seed).random()
+    return [(number + (offset + number * GOLDEN) % 1) / per_second for number in range(events)]
 
 
 def poisson(events: int, per_second: float, seed: int = 1) -> list[float]:
