@@ -85,6 +85,7 @@ endif
 	done; \
 	if test -n "$$chosen"; then \
 	  echo "Creating .venv with $$("$$chosen" --version)"; \
+	  test ! -L .venv || rm .venv; \
 	  "$$chosen" -m venv --clear .venv; \
 	elif test -n "$$incomplete"; then \
 	  echo "$$incomplete has no venv module. On Debian and Ubuntu: sudo apt install python3-venv. Then run make again." >&2; \

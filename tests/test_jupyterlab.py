@@ -28,7 +28,9 @@ NOT_COPIED = shutil.ignore_patterns(
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 BROWSER_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 BROWSER_OPTIONS += ["--disable-background-networking", "--disable-component-update"]
-START_LIMIT_S, RUN_LIMIT_S, END_LIMIT_S = 60, 60, 10
+START_LIMIT_S, RUN_LIMIT_S, END_LIMIT_S = 60, 180, 10
+
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 # What the tests ask of the JupyterLab in the page.
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
@@ -44,13 +46,16 @@ PENDING = f"""() => {{
     const waits = ({{ model }}) => model.type === "code" && model.sharedModel.source.trim() && model.executionCount === null;
     const sources = {NOTEBOOK}.content.widgets.filter(waits).map(cell => cell.model.sharedModel.source);
     return status === "idle" ? sources : [`kernel: ${{status}}`, ...sources] }}"""
-HAS_RUN = f"() => ({PENDING})().length === 0"
+FAILED = f"""() => {NOTEBOOK}.model.toJSON().cells.some(
+    cell => cell.outputs?.some(output => output.output_type === "error"))"""
+HAS_RUN = f"() => ({FAILED})() || ({PENDING})().length === 0"  # after an error the rest is not run
 CELLS = f"() => {NOTEBOOK}.model.toJSON().cells"
 SHOW = f"async place => {{ const it = {NOTEBOOK}.content; it.activeCellIndex = place; await it.scrollToItem(place, 'start') }}"
 EXECUTE = (
     f"code => {NOTEBOOK}.sessionContext.session.kernel.requestExecute({{ code }}).done.then(reply => reply.content)"
 )
 ACTIVE = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell.jp-mod-active"
+INTERRUPTIONS = ".jp-Dialog, .Toastify__toast"  # such as the question whether JupyterLab may fetch news
 LEAVE_A_SERVER = "from labs.launch import launch; left = await launch('http_polling'); print(left.url)"
 
 
@@ -108,7 +113,7 @@ class Lab:
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline and self.make.poll() is None:
             try:
-                return urllib.request.urlopen(self.address("api/status"), timeout=5).close()
+                return DIRECTLY.open(self.address("api/status"), timeout=5).close()
             except OSError:
                 time.sleep(0.1)
         pytest.fail(f"JupyterLab does not answer:\n{self.said()}")
@@ -150,7 +155,7 @@ def open_notebook(page: Page, address: str) -> None:
 
 
 def wait_until_run(page: Page) -> None:
-    """Return when every code cell has run and the kernel rests; fail with a picture and what is still to run."""
+    """Return when every code cell has run and the kernel rests, or one has failed; otherwise say what is still to run."""
     try:
         page.wait_for_function(HAS_RUN, timeout=RUN_LIMIT_S * 1000)
     except TimeoutError:
@@ -272,6 +277,7 @@ def test_a_notebook_runs_whole_and_an_exercise_is_solved(name, browser, course, 
         open_notebook(page, running.address(f"lab/tree/notebooks/{name}"))
         cells = run_all(page)
         assert errors(cells) == []
+        assert page.locator(INTERRUPTIONS).all_inner_texts() == []
         answers = exercises(cells)
         assert ["✗" in text(cells[next_code(cells, place)]) for place in answers] == [True] * len(answers)
         assert charts(cells)
