@@ -344,11 +344,12 @@ def _publication(axes, event, start, pairs):
     fetched = min(
         ((q.arrived - start) / 1e9 for q, a in pairs if any(e["id"] == event.id for e in a.events)), default=at
     )
-    axes.plot([1, 1], [at, fetched], color=COLORS["you"], lw=5, alpha=0.35, solid_capstyle="round")
-    axes.plot([1], [at], "*", color=COLORS["you"], ms=14)
+    axes.plot([1], [at], "*", color=COLORS["you"], ms=14, zorder=5)
     axes.text(1.04, at, f"event {event.id} is published", color=COLORS["you"], va="center", fontsize=9.5)
-    waits = f"waits {fetched - at:.2f} s to be asked for"
-    axes.text(1.04, at + max(0.17, (fetched - at) / 2), waits, color=COLORS["you"], va="center", fontsize=8.8)
+    if fetched > at + 0.02:
+        axes.plot([1, 1], [at, fetched], color=COLORS["you"], lw=5, alpha=0.35, solid_capstyle="round")
+        waits = f"waits {fetched - at:.2f} s to be asked for"
+        axes.text(1.04, at + max(0.17, (fetched - at) / 2), waits, color=COLORS["you"], va="center", fontsize=8.8)
 
 
 def _pairs(found):
@@ -366,7 +367,7 @@ def _pairs(found):
 def _short(start_line: str) -> str:
     method, target, _ = start_line.split(" ")
     path, mark, cursor = target.partition("?after=")
-    return f"{method} {path}{mark}" + (f"…{cursor[-3:]}" if mark else "")
+    return f"{method} {path}{mark}" + (f"…-{cursor.rpartition('-')[2]}" if mark else "")
 
 
 # The byte ledger.
@@ -465,13 +466,11 @@ def compare(
     x -> y for the last three, any of which may be empty. The x axis is logarithmic.
     """
     drawn, axes = figure(title, caption)
-    for label, key, measured, simulated, line in rows:
+    for _, key, measured, simulated, line in rows:
         color = COLORS.get(key, INK)
         axes.plot(list(line), list(line.values()), color=color, lw=1.2, zorder=3)
         axes.plot(list(simulated), list(simulated.values()), "o", mfc="white", mec=color, ms=8, zorder=4)
         axes.plot(list(measured), list(measured.values()), "o", color=color, ms=8, zorder=5)
-        x, y = max((line or measured or simulated).items())
-        axes.annotate(label, (x, y), (8, -4), textcoords="offset points", color=color, fontweight="bold")
     axes.set_xscale("log")
     plain(axes.xaxis, ticks=ticks)
     if logy:
@@ -480,8 +479,18 @@ def compare(
     else:
         axes.set_ylim(bottom=0)
     low, high = axes.get_xlim()
-    axes.set(xlim=(low, high * (high / low) ** 0.28), xlabel=xlabel, ylabel=ylabel)
+    axes.set(xlim=(low, high * (high / low) ** 0.28), ylim=axes.get_ylim(), xlabel=xlabel, ylabel=ylabel)
+    _end_labels(axes, [(row[0], COLORS.get(row[1], INK), *max((row[4] or row[2] or row[3]).items())) for row in rows])
     return Chart(drawn, says)
+
+
+def _end_labels(axes, labels) -> None:
+    """Write each label behind the end of its line, and push apart those that would lie on each other."""
+    height = -1.0
+    to_axes = axes.transData + axes.transAxes.inverted()
+    for label, color, x, y in sorted(labels, key=lambda label: label[3]):
+        across, height = to_axes.transform((x, y))[0], max(height + 0.07, to_axes.transform((x, y))[1])
+        axes.text(across + 0.015, height, label, transform=axes.transAxes, color=color, fontweight="bold", va="center")
 
 
 @in_style
