@@ -9,6 +9,7 @@ when the server can no longer tell what came after the cursor. What to do then i
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -80,8 +81,8 @@ async def ticks(every: float) -> AsyncIterator[int]:
     start, number = loop.time(), 0
     while True:
         yield number
-        number = max(number + 1, int((loop.time() - start) / every) + 1)
-        await asyncio.sleep(start + number * every - loop.time())
+        number = max(number + 1, math.ceil((loop.time() - start) / every - 1e-4))  # one that has just begun is on time
+        await asyncio.sleep(max(0.0, start + number * every - loop.time()))
 
 
 async def long_polling(url: str, *, after: str | None = None, wait: float = 25.0, rng=random) -> AsyncIterator[Event]:

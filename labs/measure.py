@@ -144,35 +144,41 @@ async def deliver(
 ) -> list[Run]:
     """Publish messages on a schedule and let every reader follow; one `Run` for each reader, in their order."""
     mark = await server.publish("warm-up")
-    links = [await server.via(rtt_ms=reader.rtt_ms) for reader in readers]
-    arrivals: list[dict[str, int]] = [{} for _ in readers]
-    tasks = [
-        asyncio.create_task(_follow(reader, link, mark.cursor, arrived))
-        for reader, link, arrived in zip(readers, links, arrivals, strict=True)
-    ]
-    await asyncio.sleep(
-        0.05 + 3 * max(reader.rtt_ms for reader in readers) / 1000
-    )  # connections are made, first polls done
-    start = now_ns()
-    due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
-    await _publish_all(server, due)
-    patience = GRACE_S + max(reader.settings.get("every_ms", 0) + 2 * reader.rtt_ms for reader in readers) / 1000
-    with suppress(TimeoutError):
-        async with asyncio.timeout(patience):
-            while any(len(arrived) < events for arrived in arrivals) and not all(task.done() for task in tasks):
-                await asyncio.sleep(0.01)
-    seconds = (now_ns() - start) / 1e9
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    runs = [
+    async with _following(server, readers, mark.cursor) as (links, arrivals, tasks):
+        await asyncio.sleep(
+            0.05 + 3 * max(reader.rtt_ms for reader in readers) / 1000
+        )  # connections made, first polls done
+        start = now_ns()
+        due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
+        await _publish_all(server, due)
+        patience = GRACE_S + max(reader.settings.get("every_ms", 0) + 2 * reader.rtt_ms for reader in readers) / 1000
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while any(len(arrived) < events for arrived in arrivals) and not all(task.done() for task in tasks):
+                    await asyncio.sleep(0.01)
+        seconds = (now_ns() - start) / 1e9
+    return [
         _run(reader, link, start, due, arrived, seconds, per_second)
         for reader, link, arrived in zip(readers, links, arrivals, strict=True)
     ]
-    for link in links:
-        server.links.remove(link)
-        await link.close()
-    return runs
+
+
+@asynccontextmanager
+async def _following(server, readers: list[Reader], cursor: str):
+    """The readers at work, each on a link of its own: the links, what has arrived when, and the tasks."""
+    links = [await server.via(rtt_ms=reader.rtt_ms) for reader in readers]
+    arrivals: list[dict[str, int]] = [{} for _ in readers]
+    work = zip(readers, links, arrivals, strict=True)
+    tasks = [asyncio.create_task(_follow(reader, link, cursor, arrived)) for reader, link, arrived in work]
+    try:
+        yield links, arrivals, tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for link in links:
+            server.links.remove(link)
+            await link.close()
 
 
 async def _follow(reader: Reader, link: Link, cursor: str, arrived: dict[str, int]) -> None:
