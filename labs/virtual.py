@@ -48,6 +48,17 @@ class Loop(async_solipsism.EventLoop):
             raise Spins
         super()._run_once()
 
+    def close(self):
+        """Close what the coroutine has left open first; it may be an answer that forgot to."""
+        try:
+            for transport in list(self._transports.values()):
+                transport.abort()
+            if not self.is_closed():
+                self.call_soon(self.stop)
+                self.run_forever()  # one turn, in which the connections end
+        finally:
+            super().close()
+
 
 def run(coroutine: Coroutine, *, wall_limit_s: float = WALL_LIMIT_S) -> Any:
     """Run a coroutine to its end in virtual time and return its result. Raises what it raises, `WaitsForever` or `Spins`.
@@ -75,15 +86,22 @@ def in_thread(work: Callable[[], Any], *, wall_limit_s: float) -> Any:
     thread = threading.Thread(target=keep_outcome, daemon=True)
     thread.start()
     thread.join(wall_limit_s)
-    for _ in range(20):  # an answer may catch it and go on; then it is left behind, as a daemon
-        if not thread.is_alive():
-            break
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Spins))
-        thread.join(0.1)
-    passed, value = outcome[0] if outcome else (False, Spins())
+    if thread.is_alive():
+        end(thread)
+        raise Spins
+    passed, value = outcome[0]
     if passed:
         return value
     raise value
+
+
+def end(thread: threading.Thread) -> None:
+    """Raise `Spins` in a thread until it ends. One that catches it again and again is left behind, as a daemon."""
+    for _ in range(20):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Spins))
+        thread.join(0.1)
+        if not thread.is_alive():
+            break
 
 
 class InMemory:
