@@ -1,0 +1,17 @@
+"""Records and models in, figures out. Starts nothing, measures nothing.
+
+Every chart has its finding as title, what was run as caption, labels on the lines instead of a legend, one color per
+transport (Okabe and Ito's palette, told apart by readers with any color vision), points for what was measured, a thin line for
+the model, and one sentence that says the same to those who cannot see it.
+"""
+
+from labs.charts.comparisons import compare, cost, strip
+from labs.charts.delays import distributions, latency, spreads, stall
+from labs.charts.lanes import ladder, stream_ladder
+from labs.charts.look import COLORS, NAMES, Chart, number
+from labs.charts.sizes import bytes_per_event, ledger
+
+__all__ = [
+    "COLORS", "NAMES", "Chart", "bytes_per_event", "compare", "cost", "distributions", "ladder", "latency", "ledger", "number",
+    "spreads", "stall", "stream_ladder", "strip",
+]  # fmt: skip
