@@ -14,7 +14,9 @@
 # cell, and every exercise works as soon as that one cell has run, so you can come back tomorrow and go straight to where you were.
 
 # %% tags=["setup"]
-import sys; sys.path.insert(0, "..")
+import sys
+
+sys.path.insert(0, "..")
 import asyncio, math
 from labs import charts, clients, ledger, measure, models, virtual
 from labs.checks import check, claim
@@ -41,6 +43,7 @@ from labs.prose import say, table
 
 # %%
 from labs import doctor
+
 for finding in doctor.examine():
     print(finding)
 
@@ -101,9 +104,12 @@ print(response.text)
 rows = {"request": request.parts, "response": response.parts}
 share = response.parts["payload"] / (request.size + response.size)
 charts.ledger(
-    rows, title="Most of what crosses the wire is not the news",
-    caption=f"One GET and its answer, counted by the link. Payload is the event as JSON; {measure.machine()}",
-    says=f"The request takes {request.size} bytes and the response {response.size}; {share:.0%} of all that is the event itself.",
+    rows,
+    title="Most of what crosses the wire is not the news",
+    caption="One GET and its answer, counted by the link. Payload is the event as JSON; "
+    f"{measure.machine()}",
+    says=f"The request takes {request.size} bytes and the response {response.size}; "
+    f"{share:.0%} of all that is the event itself.",
 )
 
 # %% [markdown]
@@ -114,7 +120,11 @@ charts.ledger(
 # %%
 # NBVAL_CHECK_OUTPUT
 counted = sum(server.link.bytes.values())
-claim("0.c1", "the parts of the ledger add up to every byte that the link counted", request.size + response.size == counted)
+claim(
+    "0.c1",
+    "the parts of the ledger add up to every byte that the link counted",
+    request.size + response.size == counted,
+)
 claim("0.c2", "less than half of the bytes are the event itself", share < 0.5)
 
 # %% [markdown]
@@ -125,6 +135,7 @@ claim("0.c2", "less than half of the bytes are the event itself", share < 0.5)
 #
 # What you see under the check is the target: it is what a right answer prints. Run the two cells to see what yours prints.
 
+
 # %% tags=["exercise"] exercise="0.1"
 def split(message: bytes) -> tuple[int, int, int]:
     """Bytes of the start line, the headers (with the empty line), and the body."""
@@ -133,6 +144,7 @@ def split(message: bytes) -> tuple[int, int, int]:
     start_line = message.index(b"\r\n") + 2
     return start_line, len(head) + 4 - start_line, len(body)
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -151,11 +163,18 @@ check("0.1", split)
 before = now_ns()
 event = await server.publish("what time is it?")
 after = now_ns()
-say(f"The server's stamp lies {(event.at - before) / 1e6:.2f} ms after we began to publish and {(after - event.at) / 1e6:.2f} ms before we were done.")
+say(
+    f"The server's stamp lies {(event.at - before) / 1e6:.2f} ms after we began to "
+    f"publish and {(after - event.at) / 1e6:.2f} ms before we were done."
+)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("0.c3", "the server's stamp falls between our two readings of the clock", before < event.at < after)
+claim(
+    "0.c3",
+    "the server's stamp falls between our two readings of the clock",
+    before < event.at < after,
+)
 
 # %% [markdown]
 # ## What the instrument costs
@@ -166,9 +185,13 @@ claim("0.c3", "the server's stamp falls between our two readings of the clock", 
 floor = await measure.floor()
 medians = {name: delays.percentile(50) * 1000 for name, delays in floor.items()}
 charts.spreads(
-    floor, title="The link adds microseconds", caption=f"16 bytes one way, {floor['TCP'].n} times each; {measure.machine()}",
-    says=f"Half of the messages arrive within {medians['socket pair']:.0f} µs over a socket pair, {medians['TCP']:.0f} µs over TCP, "
-    f"and {medians['TCP through the link']:.0f} µs over TCP through the link. Dots are medians, bars run from the 5th to the 95th percentile.",
+    floor,
+    title="The link adds microseconds",
+    caption=f"16 bytes one way, {floor['TCP'].n} times each; {measure.machine()}",
+    says=f"Half of the messages arrive within {medians['socket pair']:.0f} µs over a "
+    f"socket pair, {medians['TCP']:.0f} µs over TCP, "
+    f"and {medians['TCP through the link']:.0f} µs over TCP through the link. Dots are "
+    "medians, bars run from the 5th to the 95th percentile.",
 )
 
 # %% [markdown]
@@ -177,7 +200,11 @@ charts.spreads(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("0.c4", "the way through the link is longer than the bare socket pair", medians["TCP through the link"] > medians["socket pair"])
+claim(
+    "0.c4",
+    "the way through the link is longer than the bare socket pair",
+    medians["TCP through the link"] > medians["socket pair"],
+)
 
 # %% [markdown]
 # ## Averages and percentiles
@@ -187,11 +214,18 @@ claim("0.c4", "the way through the link is longer than the bare socket pair", me
 
 # %%
 ten = measure.Latencies((2, 2, 2, 2, 1000, 2, 2, 2, 2, 2))
-table(["", "ms"], ["average", ten.mean], ["50th percentile", ten.percentile(50)], ["90th", ten.percentile(90)], ["99th", ten.percentile(99)])
+table(
+    ["", "ms"],
+    ["average", ten.mean],
+    ["50th percentile", ten.percentile(50)],
+    ["90th", ten.percentile(90)],
+    ["99th", ten.percentile(99)],
+)
 
 # %% [markdown]
 # ### Exercise 0.2 · percentile
 # *Five minutes.* Write `percentile(values, p)` by nearest rank, for 0 < p ≤ 100. The values come in any order, and the caller's list must stay as it was.
+
 
 # %% tags=["exercise"] exercise="0.2"
 def percentile(values: list, p: float) -> float:
@@ -200,6 +234,7 @@ def percentile(values: list, p: float) -> float:
     rank = math.ceil(len(values) * p / 100)
     return sorted(values)[rank - 1]
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -213,10 +248,12 @@ check("0.2", percentile)
 #
 # The obvious way to measure it is a *closed loop*: send a request, wait for the answer, send the next one when its time has come. We ask 100 times a second.
 
+
 # %%
 async def ask():
     async with http.get(f"{server.url}/healthz") as response:
         await response.read()
+
 
 async with clients.session() as http, measure.pause(server.link, after_s=1, for_s=1):
     closed = await measure.closed_loop(ask, per_second=100, seconds=4)
@@ -229,7 +266,12 @@ my_guess_ms = 750  ### PREDICTION
 
 # %%
 closed_ms = measure.Latencies(tuple(sample.received - sample.sent for sample in closed))
-table(["closed loop", "ms"], ["average", closed_ms.mean], ["99th percentile", closed_ms.percentile(99)], ["your guess", my_guess_ms])
+table(
+    ["closed loop", "ms"],
+    ["average", closed_ms.mean],
+    ["99th percentile", closed_ms.percentile(99)],
+    ["your guess", my_guess_ms],
+)
 
 # %% [markdown]
 # If that looks far too good, you are right to be suspicious. A server that is dead for a quarter of the time gets a splendid report. What happened? As soon as
@@ -247,17 +289,38 @@ model = models.Stall(pause_ms=1000, total_ms=4000, per_s=100)
 
 # %%
 charts.stall(
-    closed, opened, pause_ms=1000, after_ms=1000, title="A closed loop asks less when the server is slow, so it hides the pause",
-    caption=f"100 requests a second for 4 s; the link holds all answers back from 1 s to 2 s; {measure.machine()}",
-    says=f"The closed loop reports a 99th percentile of {closed_ms.percentile(99):.0f} ms, the open loop {open_ms.percentile(99):.0f} ms, "
-    "on the same server with the same pause. On the right every request that fell due in the pause waited for what was left of it.",
+    closed,
+    opened,
+    pause_ms=1000,
+    after_ms=1000,
+    title="A closed loop asks less when the server is slow, so it hides the pause",
+    caption="100 requests a second for 4 s; the link holds all answers back from 1 s to "
+    f"2 s; {measure.machine()}",
+    says=f"The closed loop reports a 99th percentile of {closed_ms.percentile(99):.0f} "
+    f"ms, the open loop {open_ms.percentile(99):.0f} ms, "
+    "on the same server with the same pause. On the right every request that fell due in "
+    "the pause waited for what was left of it.",
 )
 
 # %%
 table(
     ["", "requests", "average, ms", "99th percentile, ms", "model: average", "model: 99th"],
-    ["closed loop", closed_ms.n, closed_ms.mean, closed_ms.percentile(99), model.closed_mean, "an ordinary answer"],
-    ["open loop", open_ms.n, open_ms.mean, open_ms.percentile(99), model.open_mean, model.open_quantile(0.99)],
+    [
+        "closed loop",
+        closed_ms.n,
+        closed_ms.mean,
+        closed_ms.percentile(99),
+        model.closed_mean,
+        "an ordinary answer",
+    ],
+    [
+        "open loop",
+        open_ms.n,
+        open_ms.mean,
+        open_ms.percentile(99),
+        model.open_mean,
+        model.open_quantile(0.99),
+    ],
 )
 
 # %% [markdown]
@@ -268,20 +331,34 @@ table(
 # %%
 # NBVAL_CHECK_OUTPUT
 slow = [sum(value > 100 for value in delays.ms) for delays in (closed_ms, open_ms)]
-claim("0.c5", "the closed loop sees the pause in no more than three requests, the open loop in more than sixty", slow[0] <= 3 and slow[1] > 60)
-claim("0.c6", "the closed loop's 99th percentile hides the pause and the open loop's shows it", closed_ms.percentile(99) < 250 < 750 < open_ms.percentile(99))
+claim(
+    "0.c5",
+    "the closed loop sees the pause in no more than three requests, the open loop in more "
+    "than sixty",
+    slow[0] <= 3 and slow[1] > 60,
+)
+claim(
+    "0.c6",
+    "the closed loop's 99th percentile hides the pause and the open loop's shows it",
+    closed_ms.percentile(99) < 250 < 750 < open_ms.percentile(99),
+)
 
 # %% [markdown]
 # ### Exercise 0.3 · latency
 # *Five minutes.* You get samples with three times each: `due`, when the request should have been sent; `sent`, when it was; `received`, when its answer was there, or
 # `None` when there never was one. Write `latencies(samples)`, which returns one latency for each sample, in the same order, as a user would feel it.
 
+
 # %% tags=["exercise"] exercise="0.3"
 def latencies(samples: list) -> list[float]:
     """One latency for each sample; math.inf for a request that was never answered."""
     ### BEGIN SOLUTION
-    return [math.inf if sample.received is None else sample.received - sample.due for sample in samples]
+    return [
+        math.inf if sample.received is None else sample.received - sample.due
+        for sample in samples
+    ]
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -298,9 +375,11 @@ check("0.3", latencies)
 # <code>asyncio.create_task(coroutine)</code> starts something without waiting for it, and <code>asyncio.gather(*tasks)</code> waits for all and keeps their order.
 # </details>
 
+
 # %% tags=["exercise"] exercise="0.4"
 async def open_loop(send, due, sleep, now) -> list[float]:
-    """Send one request at each due time, whether or not earlier ones are answered; one latency in seconds for each."""
+    """One request at each due time, answered or not; one latency in seconds for each."""
+
     ### BEGIN SOLUTION
     async def request(at):
         await send()
@@ -313,6 +392,7 @@ async def open_loop(send, due, sleep, now) -> list[float]:
     return await asyncio.gather(*tasks)
     ### END SOLUTION
 
+
 # %%
 # NBVAL_CHECK_OUTPUT
 check("0.4", open_loop)
@@ -323,19 +403,32 @@ check("0.4", open_loop)
 # only when every task is waiting, and then at once. The servers, the clients and the link are the very same code. Only the event loop underneath is
 # another one. So `launch` becomes `virtual.launch`, and four seconds take a moment:
 
+
 # %%
 async def experiment(launch):
-    async with launch("http_polling") as server, clients.session() as http, measure.pause(server.link, after_s=1, for_s=1):
+    async with (
+        launch("http_polling") as server,
+        clients.session() as http,
+        measure.pause(server.link, after_s=1, for_s=1),
+    ):
+
         async def ask():
             async with http.get(f"{server.url}/healthz") as response:
                 await response.read()
+
         return await measure.open_loop(ask, per_second=100, seconds=4)
+
 
 started = now_ns()
 simulated = virtual.run(experiment(virtual.launch))
 took_ms = (now_ns() - started) / 1e6
-simulated_ms = measure.Latencies(tuple(sample.received - sample.due for sample in simulated))
-say(f"Four simulated seconds took {took_ms:.0f} ms. Average: {simulated_ms.mean:.2f} ms simulated, {model.open_mean:.2f} ms by the model, {open_ms.mean:.2f} ms measured.")
+simulated_ms = measure.Latencies(
+    tuple(sample.received - sample.due for sample in simulated)
+)
+say(
+    f"Four simulated seconds took {took_ms:.0f} ms. Average: {simulated_ms.mean:.2f} ms "
+    f"simulated, {model.open_mean:.2f} ms by the model, {open_ms.mean:.2f} ms measured."
+)
 
 # %% [markdown]
 # The simulation is exact: it gives the same numbers on every machine and in every run. It differs from the formula only because there are 100 requests in the pause and not
@@ -345,8 +438,16 @@ say(f"Four simulated seconds took {took_ms:.0f} ms. Average: {simulated_ms.mean:
 # %%
 # NBVAL_CHECK_OUTPUT
 again = virtual.run(experiment(virtual.launch))
-claim("0.c7", "two simulated runs give the same times to the microsecond", [s.received for s in again] == [s.received for s in simulated])
-claim("0.c8", "simulation and model agree on the average within two percent", abs(simulated_ms.mean / model.open_mean - 1) < 0.02)
+claim(
+    "0.c7",
+    "two simulated runs give the same times to the microsecond",
+    [s.received for s in again] == [s.received for s in simulated],
+)
+claim(
+    "0.c8",
+    "simulation and model agree on the average within two percent",
+    abs(simulated_ms.mean / model.open_mean - 1) < 0.02,
+)
 
 # %% [markdown]
 # ## Break it: a server that is not there, and one that says nothing
@@ -361,7 +462,7 @@ async with clients.session(timeout=1.0) as http:
     try:
         await clients.fetch(http, server.url)
     except clients.FAILURES as failure:
-        silence = f"A network that swallows everything: {type(failure).__name__} after {(now_ns() - asked) / 1e6:.0f} ms"
+        silence_ms, silence = (now_ns() - asked) / 1e6, type(failure).__name__
 server.link.heal()
 
 # %%
@@ -372,7 +473,11 @@ async with clients.session(timeout=1.0) as http:
         await clients.fetch(http, server.url)
     except clients.FAILURES as failure:
         refusal_ms = (now_ns() - asked) / 1e6
-        say(f"{silence}. A server that has been stopped: {type(failure).__name__} after {refusal_ms:.1f} ms.")
+        say(
+            f"A network that swallows everything: {silence} after {silence_ms:.0f} ms. A "
+            f"server that has been stopped: {type(failure).__name__} after "
+            f"{refusal_ms:.1f} ms."
+        )
 
 # %% [markdown]
 # Silence is the expensive failure. Every transport in this course will be asked the same question: when the network goes silent, who notices, and after how long?

@@ -9,13 +9,15 @@
 # This is the first of the transports. What it gets wrong, notebooks 02 to 04 repair one by one. What it gets right, you will miss there.
 
 # %% tags=["setup"]
-import sys; sys.path.insert(0, "..")
+import sys
+
+sys.path.insert(0, "..")
 import asyncio, math
 import aiohttp
 from labs import charts, clients, ledger, measure, models, virtual
 from labs.checks import check, claim
 from labs.clock import now_ns
-from labs.feed import BadCursor, Event, Feed, Gone
+from labs.feed import BadCursor, Event, Gone
 from labs.launch import launch
 from labs.prose import say, table
 
@@ -41,7 +43,12 @@ event
 
 # %%
 link = await server.via()
-start, reader = now_ns(), asyncio.create_task(measure.watch(link.url, clients.polling, every=1.0, after=event.cursor))
+start, reader = (
+    now_ns(),
+    asyncio.create_task(
+        measure.watch(link.url, clients.polling, every=1.0, after=event.cursor)
+    ),
+)
 await asyncio.sleep(1.35)
 published = await server.publish("wind 15 m/s, north-west")
 await asyncio.sleep(2.7)
@@ -52,8 +59,13 @@ wire = ledger.messages(link.chunks)
 answers = [message for message in wire if message.direction == "down"]
 with_news = sum(bool(message.events) for message in answers)
 charts.ladder(
-    wire, start=start, seconds=4, published=[published], title="Most questions are answered with nothing",
-    says=f"{len(answers)} requests went out in four seconds. {len(answers) - with_news} came back empty, {with_news} carried the message.",
+    wire,
+    start=start,
+    seconds=4,
+    published=[published],
+    title="Most questions are answered with nothing",
+    says=f"{len(answers)} requests went out in four seconds. {len(answers) - with_news} "
+    f"came back empty, {with_news} carried the message.",
 )
 
 # %% [markdown]
@@ -78,6 +90,7 @@ charts.ladder(
 # Return the events after the cursor, oldest first. Raise `Gone` when the reader has missed events that are no longer kept, or when the cursor is from another epoch. Raise `BadCursor` for a text
 # that is not a cursor at all: anyone can send anything.
 
+
 # %% tags=["exercise"] exercise="1.1"
 def since(kept: list[Event], epoch: str, cursor: str | None) -> list[Event]:
     """The kept events after the cursor; raises Gone or BadCursor."""
@@ -94,6 +107,7 @@ def since(kept: list[Event], epoch: str, cursor: str | None) -> list[Event]:
     return [event for event in kept if event.id > int(number)]
     ### END SOLUTION
 
+
 # %%
 # NBVAL_CHECK_OUTPUT
 check("1.1", since)
@@ -109,10 +123,12 @@ my_guess_ms = 1000  ### PREDICTION
 # %% [markdown]
 # Two hundred messages, each at a random moment of its own slot, take eight seconds. The simulation beside it runs the same reader, link and server on a simulated clock.
 
+
 # %%
 async def one_reader(launch):
     async with launch("http_polling") as server:
         return await measure.polling(server, every_ms=1000)
+
 
 run = await one_reader(launch)
 simulated = virtual.run(one_reader(virtual.launch))
@@ -120,15 +136,26 @@ simulated = virtual.run(one_reader(virtual.launch))
 # %%
 model = models.polling(every_ms=1000)
 charts.latency(
-    run, model=model, simulated=simulated, guess_ms=my_guess_ms, title="A message waits half an interval on average",
-    says=f"Measured mean {run.latency.mean:.0f} ms, simulated {simulated.latency.mean:.0f} ms, model {model.mean:.0f} ms. "
+    run,
+    model=model,
+    simulated=simulated,
+    guess_ms=my_guess_ms,
+    title="A message waits half an interval on average",
+    says=f"Measured mean {run.latency.mean:.0f} ms, simulated "
+    f"{simulated.latency.mean:.0f} ms, model {model.mean:.0f} ms. "
     f"The slowest of {run.latency.n} messages took {run.latency.max:.0f} ms.",
 )
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("1.c1", "a message waits half an interval on average", abs(run.latency.mean / 500 - 1) < 0.1)
-claim("1.c2", "no message waits much longer than one interval", run.latency.max < 1.1 * 1000)
+claim(
+    "1.c1",
+    "a message waits half an interval on average",
+    abs(run.latency.mean / 500 - 1) < 0.1,
+)
+claim(
+    "1.c2", "no message waits much longer than one interval", run.latency.max < 1.1 * 1000
+)
 claim("1.c3", "nothing was lost", run.lost == 0)
 
 # %% [markdown]
@@ -155,6 +182,7 @@ claim("1.c3", "nothing was lost", run.lost == 0)
 # ### Exercise 1.2 · the model
 # *Five minutes.* Write the three formulas as a function. Mind the units, and the last rule.
 
+
 # %% tags=["exercise"] exercise="1.2"
 def polling_cost(every_ms: float, rtt_ms: float) -> tuple[float, float, float]:
     """Mean delay in ms, worst delay in ms, requests per second."""
@@ -162,6 +190,7 @@ def polling_cost(every_ms: float, rtt_ms: float) -> tuple[float, float, float]:
     interval = every_ms * max(1, math.ceil(rtt_ms / every_ms))
     return interval / 2 + rtt_ms / 2, interval + rtt_ms / 2, 1000 / interval
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -172,13 +201,19 @@ check("1.2", polling_cost)
 # delays its bytes.
 
 # %%
-sweep = await measure.polling_sweep(server, every_ms=(125, 250, 500, 1000), rtt_ms=(0, 40, 200))
+sweep = await measure.polling_sweep(
+    server, every_ms=(125, 250, 500, 1000), rtt_ms=(0, 40, 200)
+)
 
 # %%
 charts.cost(
-    sweep, models=models, title="Half as late is twice as expensive",
-    caption=f"{sweep[0].latency.n} messages, {sweep[0].per_second:g} a second, 12 readers at once; {sweep[0].machine}",
-    says="Each point is one reader. Along a line only T changes: to the right the news is fresher and the requests are more. "
+    sweep,
+    models=models,
+    title="Half as late is twice as expensive",
+    caption=f"{sweep[0].latency.n} messages, {sweep[0].per_second:g} a second, 12 readers "
+    f"at once; {sweep[0].machine}",
+    says="Each point is one reader. Along a line only T changes: to the right the news is "
+    "fresher and the requests are more. "
     "Distance puts a floor under the delay that no T can go below.",
 )
 
@@ -186,26 +221,47 @@ charts.cost(
 rows = []
 for one in sweep:
     predicted = models.polling(one.settings["every_ms"], one.rtt_ms)
-    rows.append([one.settings["every_ms"], one.rtt_ms, one.latency.mean, predicted.mean, f"{one.latency.mean / predicted.mean - 1:+.1%}", one.requests_per_second])
-table(["T, ms", "RTT, ms", "mean, measured", "mean, model", "difference", "requests/s"], *rows)
+    rows.append(
+        [
+            one.settings["every_ms"],
+            one.rtt_ms,
+            one.latency.mean,
+            predicted.mean,
+            f"{one.latency.mean / predicted.mean - 1:+.1%}",
+            one.requests_per_second,
+        ]
+    )
+table(
+    ["T, ms", "RTT, ms", "mean, measured", "mean, model", "difference", "requests/s"], *rows
+)
 
 # %% [markdown]
 # The measured means lie a little above the model. Is the model wrong, or does the machine need time that the model leaves out: for publishing, parsing, waking up? The simulated clock can tell, because on it computing takes no time at all. The
 # same twelve readers, simulated:
 
+
 # %%
 async def twelve_readers(launch):
     async with launch("http_polling") as server:
-        return await measure.polling_sweep(server, every_ms=(125, 250, 500, 1000), rtt_ms=(0, 40, 200))
+        return await measure.polling_sweep(
+            server, every_ms=(125, 250, 500, 1000), rtt_ms=(0, 40, 200)
+        )
+
 
 def excess_ms(runs):
-    return [one.latency.mean - models.polling(one.settings["every_ms"], one.rtt_ms).mean for one in runs]
+    return [
+        one.latency.mean - models.polling(one.settings["every_ms"], one.rtt_ms).mean
+        for one in runs
+    ]
+
 
 measured_excess = excess_ms(sweep)
 simulated_excess = excess_ms(virtual.run(twelve_readers(virtual.launch), wall_limit_s=60))
 say(
-    f"Above the model: measured {sum(measured_excess) / 12:.1f} ms on average over the twelve readers, from {min(measured_excess):.1f} to {max(measured_excess):.1f}; "
-    f"simulated {sum(simulated_excess) / 12:.1f} ms, from {min(simulated_excess):.1f} to {max(simulated_excess):.1f}."
+    f"Above the model: measured {sum(measured_excess) / 12:.1f} ms on average over the "
+    f"twelve readers, from {min(measured_excess):.1f} to {max(measured_excess):.1f}; "
+    f"simulated {sum(simulated_excess) / 12:.1f} ms, from {min(simulated_excess):.1f} to "
+    f"{max(simulated_excess):.1f}."
 )
 
 # %% [markdown]
@@ -214,13 +270,34 @@ say(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-near = [abs(one.latency.mean / models.polling(one.settings["every_ms"], one.rtt_ms).mean - 1) for one in sweep]
-claim("1.c4", "at every interval and distance the measured mean is within a fifth of the model", max(near) < 0.2)
-claim("1.c5", "where computing takes no time, the model holds within three percent of an interval", all(
-    abs(more) < 0.03 * models.polling_interval(one.settings["every_ms"], one.rtt_ms) for more, one in zip(simulated_excess, sweep)
-))
-law = [(one.latency.mean - one.rtt_ms / 2) * models.polling_requests_per_s(one.settings["every_ms"], one.rtt_ms) / 1000 for one in sweep]
-claim("1.c6", "mean wait times request rate is one half, whatever the interval", all(0.4 < product < 0.6 for product in law))
+near = [
+    abs(one.latency.mean / models.polling(one.settings["every_ms"], one.rtt_ms).mean - 1)
+    for one in sweep
+]
+claim(
+    "1.c4",
+    "at every interval and distance the measured mean is within a fifth of the model",
+    max(near) < 0.2,
+)
+claim(
+    "1.c5",
+    "where computing takes no time, the model holds within three percent of an interval",
+    all(
+        abs(more) < 0.03 * models.polling_interval(one.settings["every_ms"], one.rtt_ms)
+        for more, one in zip(simulated_excess, sweep)
+    ),
+)
+law = [
+    (one.latency.mean - one.rtt_ms / 2)
+    * models.polling_requests_per_s(one.settings["every_ms"], one.rtt_ms)
+    / 1000
+    for one in sweep
+]
+claim(
+    "1.c6",
+    "mean wait times request rate is one half, whatever the interval",
+    all(0.4 < product < 0.6 for product in law),
+)
 
 # %% [markdown]
 # ## The reader's side
@@ -243,6 +320,7 @@ claim("1.c6", "mean wait times request rate is one half, whatever the interval",
 # Keep the time at which the next request is due in a variable. Once the answer is in, add <code>every</code> to it until it lies in the future.
 # </details>
 
+
 # %% tags=["exercise"] exercise="1.3"
 async def poll(fetch, handle, every, sleep, now):
     """Ask on a fixed schedule for whatever came after the last handled event."""
@@ -261,6 +339,7 @@ async def poll(fetch, handle, every, sleep, now):
         await sleep(due - now())
     ### END SOLUTION
 
+
 # %%
 # NBVAL_CHECK_OUTPUT
 check("1.3", poll)
@@ -277,64 +356,119 @@ print(question.text + empty.text)
 # Nothing in there is a surprise, so we can predict it. A request is a request line, a `Host` header and an empty line. An answer has a status line and four headers, and its body is a
 # JSON array. `models.poll_request` and `models.poll_response` build each message as RFC 9112 describes it and count the bytes, without looking at any capture. They must hit every message exactly, or the ledger explains nothing.
 
+
 # %%
 def predicted(message):
     if message.direction == "up":
-        return models.poll_request(message.headers["host"], message.start_line.partition("after=")[2].split(" ")[0])
+        return models.poll_request(
+            message.headers["host"], message.start_line.partition("after=")[2].split(" ")[0]
+        )
     body = message.body.decode()
     return models.poll_response([body[1:-1]] if message.events else [])
 
+
 exact = [predicted(message) == message.parts for message in wire]
-say(f"{sum(exact)} of {len(exact)} messages were predicted exactly, part by part: {sum(message.size for message in wire)} bytes in all.")
+say(
+    f"{sum(exact)} of {len(exact)} messages were predicted exactly, part by part: "
+    f"{sum(message.size for message in wire)} bytes in all."
+)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("1.c7", "every request and every response has exactly the predicted bytes, part by part", all(exact))
-claim("1.c8", "and together they are all that crossed the link", sum(message.size for message in wire) == sum(link.bytes.values()))
+claim(
+    "1.c7",
+    "every request and every response has exactly the predicted bytes, part by part",
+    all(exact),
+)
+claim(
+    "1.c8",
+    "and together they are all that crossed the link",
+    sum(message.size for message in wire) == sum(link.bytes.values()),
+)
 
 # %% [markdown]
 # Our reader sends as little as HTTP allows. A browser is more talkative. Below are the headers that Chromium sent from the live page, recorded once and counted by the same function.
 
 # %%
 news = next(message for message in answers if message.events)
-browser = models.poll_request(question.headers["host"], event.cursor, models.CHROMIUM_HEADERS)
+browser = models.poll_request(
+    question.headers["host"], event.cursor, models.CHROMIUM_HEADERS
+)
 rows = {
-    "a browser's question": browser, "our reader's question": question.parts,
-    "an empty answer": empty.parts, "an answer with news": news.parts,
+    "a browser's question": browser,
+    "our reader's question": question.parts,
+    "an empty answer": empty.parts,
+    "an answer with news": news.parts,
 }
 charts.ledger(
-    rows, title="The question costs more than the news", caption="One HTTP/1.1 exchange, on a connection that is kept open. The browser's headers were recorded from Chromium 156.",
-    says=f"A browser asks with {sum(browser.values())} bytes, our reader with {question.size}. Nothing new takes {empty.size} bytes to say, and one event {news.size}, of which {news.parts['payload']} are the event.",
+    rows,
+    title="The question costs more than the news",
+    caption="One HTTP/1.1 exchange, on a connection that is kept open. The browser's "
+    "headers were recorded from Chromium 156.",
+    says=f"A browser asks with {sum(browser.values())} bytes, our reader with "
+    f"{question.size}. Nothing new takes {empty.size} bytes to say, and one event "
+    f"{news.size}, of which {news.parts['payload']} are the event.",
 )
 
 # %% [markdown]
 # How many bytes cross the wire for each event that is *delivered*? Every poll costs the exchange, and each event adds its own bytes and a comma. So it depends on one number alone, the polls for each
 # event, and the model is a straight line: *exchange × polls per event + event*. The twelve readers above were measured at up to a third of a poll for each message. For the rare end of the axis we would have to wait for days, and here the simulated clock pays off.
 
+
 # %%
 async def rare(launch, seconds_between):
     async with launch("http_polling") as server:
-        return await measure.polling(server, every_ms=1000, events=20, per_second=1 / seconds_between)
+        return await measure.polling(
+            server, every_ms=1000, events=20, per_second=1 / seconds_between
+        )
 
-rare_runs = {gap: virtual.run(rare(virtual.launch, gap), wall_limit_s=60) for gap in (0.2, 1, 6, 60)}
+
+rare_runs = {
+    gap: virtual.run(rare(virtual.launch, gap), wall_limit_s=60) for gap in (0.2, 1, 6, 60)
+}
+
 
 # %%
 def points(runs):
-    return {one.requests / one.latency.n: sum(one.bytes.values()) / one.latency.n for one in runs}
+    return {
+        one.requests / one.latency.n: sum(one.bytes.values()) / one.latency.n
+        for one in runs
+    }
 
-exchange, one_event = question.size + empty.size, sweep[0].bytes["payload"] / sweep[0].latency.n
+
+exchange, one_event = (
+    question.size + empty.size,
+    sweep[0].bytes["payload"] / sweep[0].latency.n,
+)
 measured_points, simulated_points = points(sweep), points(rare_runs.values())
-line = {x: models.bytes_per_event(exchange, one_event, x) for x in [0.03 * 1.3**i for i in range(30)] if x < 80}
+line = {
+    x: models.bytes_per_event(exchange, one_event, x)
+    for x in [0.03 * 1.3**i for i in range(30)]
+    if x < 80
+}
 charts.bytes_per_event(
-    measured_points, simulated_points, line, payload=one_event, title="Rare news is dear: each event pays for all the empty answers before it",
-    caption=f"Orange: the sweep above. White: simulated, one message every {', '.join(str(gap) for gap in rare_runs)} s, T = 1000 ms. Line: model.",
-    says=f"With {max(simulated_points):.0f} polls for each event, an event of {one_event:.0f} bytes costs {max(simulated_points.values()):,.0f} bytes.",
+    measured_points,
+    simulated_points,
+    line,
+    payload=one_event,
+    title="Rare news is dear: each event pays for all the empty answers before it",
+    caption="Orange: the sweep above. White: simulated, one message every "
+    f"{', '.join(str(gap) for gap in rare_runs)} s, T = 1000 ms. Line: model.",
+    says=f"With {max(simulated_points):.0f} polls for each event, an event of "
+    f"{one_event:.0f} bytes costs {max(simulated_points.values()):,.0f} bytes.",
 )
 
 # %%
 # NBVAL_CHECK_OUTPUT
-off = [abs(y / models.bytes_per_event(exchange, one_event, x) - 1) for x, y in (measured_points | simulated_points).items()]
-claim("1.c9", "one line explains the bytes for each event at every rate, within a tenth", max(off) < 0.1)
+off = [
+    abs(y / models.bytes_per_event(exchange, one_event, x) - 1)
+    for x, y in (measured_points | simulated_points).items()
+]
+claim(
+    "1.c9",
+    "one line explains the bytes for each event at every rate, within a tenth",
+    max(off) < 0.1,
+)
 
 # %% [markdown]
 # ## What does nothing cost?
@@ -343,26 +477,43 @@ claim("1.c9", "one line explains the bytes for each event at every rate, within 
 # %%
 my_guess_kb = 100  ### PREDICTION
 
+
 # %%
 async def idle_hour(launch):
     async with launch("http_polling") as server:
         mark = await server.publish("the last news for an hour")
         link = await server.via()
-        reader = asyncio.create_task(measure.watch(link.url, clients.polling, every=1.0, after=mark.cursor))
+        reader = asyncio.create_task(
+            measure.watch(link.url, clients.polling, every=1.0, after=mark.cursor)
+        )
         await asyncio.sleep(3599.5)
         reader.cancel()
         return link.bytes, mark.cursor, link.url.removeprefix("http://")
 
+
 counted, cursor, host = virtual.run(idle_hour(virtual.launch), wall_limit_s=60)
 
 # %%
-hour = 3600 * (sum(models.poll_request(host, cursor).values()) + sum(models.poll_response([]).values()))
-browser_hour = 3600 * (sum(models.poll_request(host, cursor, models.CHROMIUM_HEADERS).values()) + sum(models.poll_response([]).values()))
-table(["one idle hour, T = 1 s", "kB"], ["predicted", hour / 1000], ["counted", sum(counted.values()) / 1000], ["the same from a browser", browser_hour / 1000], ["your guess", my_guess_kb])
+hour = 3600 * (
+    sum(models.poll_request(host, cursor).values()) + sum(models.poll_response([]).values())
+)
+browser_hour = 3600 * (
+    sum(models.poll_request(host, cursor, models.CHROMIUM_HEADERS).values())
+    + sum(models.poll_response([]).values())
+)
+table(
+    ["one idle hour, T = 1 s", "kB"],
+    ["predicted", hour / 1000],
+    ["counted", sum(counted.values()) / 1000],
+    ["the same from a browser", browser_hour / 1000],
+    ["your guess", my_guess_kb],
+)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("1.c10", "an idle hour costs exactly the predicted bytes", sum(counted.values()) == hour)
+claim(
+    "1.c10", "an idle hour costs exactly the predicted bytes", sum(counted.values()) == hour
+)
 
 # %% [markdown]
 # And it costs the server some work. The server process keeps account of its own CPU time, so we ask it before and after a few hundred empty polls.
@@ -370,37 +521,57 @@ claim("1.c10", "an idle hour costs exactly the predicted bytes", sum(counted.val
 # %%
 cpu_ms = await measure.cpu_per_request(server)
 pages = 1000 / cpu_ms
-say(f"One empty poll costs the server {cpu_ms:.3f} ms of CPU. One core that did nothing else could answer about {pages:,.0f} idle pages that each ask once a second.")
+say(
+    f"One empty poll costs the server {cpu_ms:.3f} ms of CPU. One core that did nothing "
+    f"else could answer about {pages:,.0f} idle pages that each ask once a second."
+)
 
 # %% [markdown]
 # ## The cheapest answer is "same as before"
 # There is another way to ask. Leave out the cursor, get *everything*, and let HTTP say whether it has changed. The server labels its answer with an `ETag`. The reader sends the label back in `If-None-Match`, and when nothing has changed, the
 # server answers `304 Not Modified` without a body (RFC 9110, section 13.1.2). Browsers and the caches of content networks do this by themselves. Here the feed holds fifty events, and nothing new happens:
 
+
 # %%
 async def three_ways(launch):
     async with launch("http_polling") as server, clients.session() as http:
         for number in range(50):
             last = await server.publish(f"reading {number}")
-        for path, label in (("/events", None), ("/events", f'"{last.cursor}"'), (f"/events?after={last.cursor}", None)):
-            async with http.get(server.url + path, headers={"If-None-Match": label} if label else {}) as response:
+        for path, label in (
+            ("/events", None),
+            ("/events", f'"{last.cursor}"'),
+            (f"/events?after={last.cursor}", None),
+        ):
+            async with http.get(
+                server.url + path, headers={"If-None-Match": label} if label else {}
+            ) as response:
                 await response.read()
         return ledger.messages(server.link.chunks)
 
+
 asked = await three_ways(launch)
 names = ("everything, again", "everything, with ETag", "after a cursor")
-rows = {name: ledger.total(asked[2 * place : 2 * place + 2]) for place, name in enumerate(names)}
+rows = {
+    name: ledger.total(asked[2 * place : 2 * place + 2]) for place, name in enumerate(names)
+}
 
 # %%
 charts.ledger(
-    rows, title="An ETag makes a whole document as cheap to poll as a cursor", caption="Question and answer when nothing has changed; the feed holds 50 events.",
-    says=", ".join(f"{name}: {sum(parts.values())} bytes" for name, parts in rows.items()) + ".",
+    rows,
+    title="An ETag makes a whole document as cheap to poll as a cursor",
+    caption="Question and answer when nothing has changed; the feed holds 50 events.",
+    says=", ".join(f"{name}: {sum(parts.values())} bytes" for name, parts in rows.items())
+    + ".",
 )
 
 # %%
 # NBVAL_CHECK_OUTPUT
 whole, tagged, cursored = (sum(parts.values()) for parts in rows.values())
-claim("1.c11", "both an ETag and a cursor cost less than a tenth of sending everything again", max(tagged, cursored) < whole / 10)
+claim(
+    "1.c11",
+    "both an ETag and a cursor cost less than a tenth of sending everything again",
+    max(tagged, cursored) < whole / 10,
+)
 
 # %% [markdown]
 # The two are about equal while nothing happens. When something does, the cursor sends only the news, and the ETag sends everything once more. But the ETag has a talent that the cursor lacks: **everybody's question is the same
@@ -410,9 +581,11 @@ claim("1.c11", "both an ETag and a cursor cost less than a tenth of sending ever
 # ## Break it: the server restarts
 # The server loses its memory and counts from 1 again. First a reader that has only *numbers*. Its server, written in one line, is the one that most tutorials show:
 
+
 # %%
 def naive_since(kept, number):
     return [event for event in kept if event > number]
+
 
 before_restart, after_restart = [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6, 7, 8]
 seen = naive_since(before_restart, 0)
@@ -441,15 +614,31 @@ print("\n".join(story))
 # %%
 honest = [5 + int(text.removeprefix("new ")) for text in story if text.startswith("new ")]
 charts.strip(
-    {"numbers only": seen + [5 + number for number in later], "with an epoch": [1, 2, 3, 4, 5, *honest]}, published=range(1, 14), marks={5.5: "the server restarts"},
-    title="Without an epoch a restart swallows news in silence", caption="Events 1 to 5 before the restart, 6 to 13 after it, numbered through.",
-    says=f"The reader with numbers misses {5 - len([n for n in later if n <= 5])} events and is not told. The reader with an epoch is told that there is a gap, and gets everything that the server still has.",
+    {
+        "numbers only": seen + [5 + number for number in later],
+        "with an epoch": [1, 2, 3, 4, 5, *honest],
+    },
+    published=range(1, 14),
+    marks={5.5: "the server restarts"},
+    title="Without an epoch a restart swallows news in silence",
+    caption="Events 1 to 5 before the restart, 6 to 13 after it, numbered through.",
+    says=f"The reader with numbers misses {5 - len([n for n in later if n <= 5])} events "
+    "and is not told. The reader with an epoch is told that there is a gap, and "
+    "gets everything that the server still has.",
 )
 
 # %%
 # NBVAL_CHECK_OUTPUT
-claim("1.c12", "with numbers alone the events after a restart are skipped in silence", later[0] == 6)
-claim("1.c13", "with an epoch the reader is told, and then gets every event that is kept", len(honest) == 8 and story[0].startswith("410"))
+claim(
+    "1.c12",
+    "with numbers alone the events after a restart are skipped in silence",
+    later[0] == 6,
+)
+claim(
+    "1.c13",
+    "with an epoch the reader is told, and then gets every event that is kept",
+    len(honest) == 8 and story[0].startswith("410"),
+)
 
 # %% [markdown]
 # ### Exercise 1.4 · a reader that survives
@@ -462,6 +651,7 @@ claim("1.c13", "with an epoch the reader is told, and then gets every event that
 #
 # The check runs your reader against the course's server, in virtual time with cuts, silence and restarts, and at the end against a real process.
 
+
 # %% tags=["exercise"] exercise="1.4"
 async def follow(http, url, every, handle, gap):
     """Follow a polling server through cuts, silence and restarts."""
@@ -469,7 +659,9 @@ async def follow(http, url, every, handle, gap):
     after = None
     while True:
         try:
-            async with http.get(f"{url}/events", params={"after": after} if after else {}) as response:
+            async with http.get(
+                f"{url}/events", params={"after": after} if after else {}
+            ) as response:
                 if response.status == 410:
                     gap()
                     after = None
@@ -481,6 +673,7 @@ async def follow(http, url, every, handle, gap):
             pass
         await asyncio.sleep(every)
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -511,6 +704,7 @@ await server.stop()
 # *Ten minutes.* Repair `refresh(fetch, show, place)`. It is called again and again; the first time `place` is `None`, and later it is whatever your function returned the last time. The server can also be asked with `fetch(after_id=number)`, for messages
 # with a larger number. `fetch()` gives all. A message is a dict with `id`, `at_ms` and `text`. Call `show(message)` once for each message, in order.
 
+
 # %% tags=["exercise"] exercise="1.5"
 async def refresh(fetch, show, place):
     """Show the messages that have not been shown yet; return the place to go on from."""
@@ -520,6 +714,7 @@ async def refresh(fetch, show, place):
         place = message["id"]
     return place
     ### END SOLUTION
+
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -532,11 +727,19 @@ check("1.5", refresh)
 
 # %%
 per_poll = sum(browser.values()) + empty.size
-products = {"weather page": 300, "build status": 10, "sports score": 5, "support chat": 1, "cursor of a co-editor": 0.1}
+products = {
+    "weather page": 300,
+    "build status": 10,
+    "sports score": 5,
+    "support chat": 1,
+    "cursor of a co-editor": 0.1,
+}
 rows = []
 for name, wait_s in products.items():
     per_s = 10_000 / (2 * wait_s)
-    rows.append([name, wait_s, 2 * wait_s, per_s, per_s * per_poll / 1e6, per_s * cpu_ms / 1000])
+    rows.append(
+        [name, wait_s, 2 * wait_s, per_s, per_s * per_poll / 1e6, per_s * cpu_ms / 1000]
+    )
 table(["product", "forgiven wait, s", "T, s", "requests/s", "MB/s", "cores busy"], *rows)
 
 # %% [markdown]
