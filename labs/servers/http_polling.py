@@ -23,7 +23,7 @@ async def events(request: web.Request) -> web.Response:
     caching = {"Cache-Control": "no-store"}
     if after is None:
         caching = {"Cache-Control": "no-cache", "ETag": f'"{feed.cursor}"'}
-        if request.headers.get("If-None-Match") == caching["ETag"]:
+        if any(tag.value in (feed.cursor, "*") for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=caching)
     body = "[" + ",".join(event.to_json() for event in newer) + "]"
     return web.Response(text=body, content_type="application/json", headers=caching)
