@@ -7,7 +7,7 @@ Design notes
 """
 
 import asyncio
-import gc
+import ctypes
 import inspect
 import io
 import re
@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -73,10 +74,12 @@ class Attempt:
         self.case, self.answer, self.real = case, answer, real
         self.seen: list[Failed] = []
         self.thread: threading.Thread | None = None
-        self.left_behind = False  # something of the answer refused to end
-        with quiet() as (printed, noted):
+        with quiet() as (printed, forgotten):
             error = self._try()
-        self.failure = self._explained(error, forgotten(noted)) if error else None
+            self.failure = self._explained(error) if error else None
+            forget(error, *self.seen)
+        if forgotten and error and (isinstance(error, STALLED) or "'coroutine'" in said(error)):
+            self.failure = forgets_await(forgotten["first"].__name__)
         self.printed = printed.getvalue().splitlines()[:PRINTED_LINES]
 
     def _try(self) -> BaseException | None:
@@ -88,19 +91,19 @@ class Attempt:
             raise
         except BaseException as raised:
             error = alone(raised)
-        if self.left_behind:
-            forget(error, *self.seen)
+            raised.__traceback__ = None if raised is not error else raised.__traceback__
         return self.seen[0] if self.seen else error
 
     def _work(self) -> None:
         self.thread = threading.current_thread()
         if self.real:
-            return asyncio.run(self._in_time())
+            return asyncio.run(self._in_time(), debug=False)
         loop = virtual.Loop()
+        loop.set_debug(False)
         try:
             loop.run_until_complete(self._run())
         finally:
-            self.left_behind = not end(loop)
+            end(loop)
 
     async def _in_time(self) -> None:
         try:
@@ -118,14 +121,10 @@ class Attempt:
         if inspect.isawaitable(outcome):
             await outcome
 
-    def _explained(self, error: BaseException, forgotten: str | None) -> Failed:
+    def _explained(self, error: BaseException) -> Failed:
         """What an error means, in the learner's terms."""
         if isinstance(error, NotImplementedError):
             return NOT_WRITTEN
-        if forgotten and (
-            isinstance(error, Failed | virtual.Spins | virtual.WaitsForever) or "'coroutine'" in str(error)
-        ):
-            return forgets_await(forgotten)
         if isinstance(error, Failed):
             return error
         if isinstance(error, virtual.WaitsForever):
@@ -135,6 +134,7 @@ class Attempt:
         return raises(error)
 
 
+STALLED = (Failed, virtual.Spins, virtual.WaitsForever)
 WAITS_FOREVER = Failed("waits-forever", ["your code waits for something that will never happen"], "who would wake it?")
 SPINS = Failed(
     "spins", ["your code runs on and on without ever waiting"], "does every turn of the loop await something?"
@@ -151,8 +151,8 @@ def forgets_await(name: str) -> Failed:
 
 def raises(error: BaseException) -> Failed:
     """The answer raised something that it should not."""
-    message = readable(f"{type(error).__name__}: {error}".splitlines()[0])
-    if isinstance(error, RuntimeError) and "event loop" in str(error):
+    message = said(error)
+    if isinstance(error, RuntimeError) and "event loop" in message:
         return Failed(
             "starts-its-own-loop", [*where(error), message], "an event loop runs already: await the coroutine in it"
         )
@@ -162,33 +162,43 @@ def raises(error: BaseException) -> Failed:
 
 
 def stuck(thread: threading.Thread) -> Failed:
-    """The answer's thread could not be ended: it waits in a blocking call, or catches everything."""
-    before = learners_frame(sys._current_frames().get(thread.ident))
-    place = before and (before, before.f_lasti)
-    really_sleep(0.05)
-    after = learners_frame(sys._current_frames().get(thread.ident))
-    if place and place == (after, after and after.f_lasti):
-        shown = [told(before, before.f_lineno), "this call blocks: nothing else can run until it returns"]
-        return Failed("blocks", shown, "everything that takes time must be awaited")
-    return Failed("cannot-be-stopped", ["your code runs on, and it catches even what should end it"], BARE_EXCEPT)
+    """The answer's thread could not be ended: it waits in a blocking call, or it catches everything."""
+    Nudge.arrived = False
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Nudge))
+    thread.join(0.2)
+    if Nudge.arrived:
+        return Failed("cannot-be-stopped", ["your code runs on, and it catches even what should end it"], BARE_EXCEPT)
+    frame = learners_frame(sys._current_frames().get(thread.ident))
+    place = [told(frame, frame.f_lineno)] if frame else []
+    shown = [*place, "this call blocks: nothing else can run until it returns"]
+    return Failed("blocks", shown, "everything that takes time must be awaited")
+
+
+class Nudge(BaseException):
+    """Raised in a thread to see whether it runs Python code: in a blocking call it does not arrive."""
+
+    arrived = False
+
+    def __init__(self):
+        Nudge.arrived = True
 
 
 @contextmanager
 def quiet():
     """While an answer runs: its printing is kept, its forgotten coroutines are noted, and its clocks are the case's clock.
 
-    Yields what was printed and what was noted; both fill up as it runs.
+    Yields what was printed and, under "first", the first coroutine that was never awaited; both fill up as it runs.
     """
-    printed = FirstWords()
+    printed, forgotten = FirstWords(), {}
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(printed))
-        noted = stack.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("default", "coroutine .* was never awaited", RuntimeWarning)
+        # Without Python code, in which the exception that is to end an endless loop would be lost.
+        note = partial(forgotten.setdefault, "first")
+        stack.enter_context(patch.object(warnings, "_warn_unawaited_coroutine", note))
         stack.enter_context(patch.object(sys, "unraisablehook", lambda unraisable: None))
         for name, clock in CLOCKS.items():
             stack.enter_context(patch.object(time, name, clock))
-        yield printed, noted
+        yield printed, forgotten
 
 
 def simulated(clock: Callable) -> Callable:
@@ -214,12 +224,6 @@ really_sleep = time.sleep
 CLOCKS = {name: simulated(getattr(time, name)) for name in ("time", "monotonic", "perf_counter")} | {"sleep": sleep}
 
 
-def forgotten(noted: list) -> str | None:
-    """The first coroutine function of which Python has warned that its coroutine was never awaited."""
-    names = (re.search(r"'(?:.*\.)?(\w+)'", str(warning.message)) for warning in noted)
-    return next((name[1] for name in names if name), None)
-
-
 class FirstWords(io.StringIO):
     """Keeps the first few thousand characters that are printed."""
 
@@ -227,27 +231,28 @@ class FirstWords(io.StringIO):
         return super().write(text) if self.tell() < 4000 else len(text)
 
 
-def end(loop: asyncio.AbstractEventLoop) -> bool:
-    """Cancel what still runs and close the loop. False if something refuses to end: its clock stands still from now on."""
-    refusing = set()
+def end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what still runs, and close the loop. What refuses to end stays as it is, in a clock that stands still."""
+    tasks = asyncio.all_tasks(loop)
     try:
-        tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
         if tasks:
-            _, refusing = loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_LIMIT_S))
+            loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_LIMIT_S))
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
-    return not refusing
+        for task in tasks:
+            if not task.done():
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))  # never freed: that would run what refuses to end
 
 
 def forget(*errors: BaseException | None) -> None:
-    """Let go of everything that errors hold on to, now, while nobody hears it complain."""
+    """Let go of what errors hold on to, so that coroutines which nobody awaits are missed now and not later."""
     for error in errors:
-        if error:
-            error.__traceback__ = error.__context__ = None
-    gc.collect()
+        if error is not None:
+            forget(error.__context__, error.__cause__, *getattr(error, "exceptions", ()))
+            error.__traceback__ = error.__context__ = error.__cause__ = None
 
 
 def alone(error: BaseException) -> BaseException:
@@ -255,6 +260,15 @@ def alone(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def said(error: BaseException) -> str:
+    """What Python would print for it, in one line."""
+    try:
+        text = next(iter(str(error).splitlines()), "")
+    except Exception:  # its own __str__ fails
+        text = ""
+    return readable(f"{type(error).__name__}: {text}".rstrip(": "))
 
 
 def where(error: BaseException) -> list[str]:
@@ -267,7 +281,7 @@ def told(frame: FrameType, line: int) -> str:
     """A line of code as the learner finds it: in which function, which line of it, and its text."""
     code = frame.f_code
     text = traceback.FrameSummary(code.co_filename, line, code.co_name).line
-    return f"in {code.co_name}, line {line - code.co_firstlineno + 1}:  {text}".rstrip(": ")
+    return f"in {code.co_name}, line {line - code.co_firstlineno + 1}" + (f":  {text}" if text else "")
 
 
 def learners_frame(frame: FrameType | None) -> FrameType | None:

@@ -1,12 +1,13 @@
 """The checks of notebook 01: the server's `since`, the model, the polling client, a client that survives, and the repair."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
 
 from labs import clients, virtual
 from labs.checks import Exercise, Timeline, fail, for_a_while, stop
-from labs.checks.attempt import readable, where
+from labs.checks.attempt import said, where
 from labs.feed import BadCursor, Event, Feed, Gone
 from labs.launch import launch
 
@@ -29,7 +30,8 @@ def events(first, last, epoch="5eed0001"):
 def call_since(answer, kept, cursor, epoch="5eed0001"):
     """The answer's ids, or the class of what it raised."""
     try:
-        got = list(answer(list(kept), epoch, cursor))
+        got = answer(list(kept), epoch, cursor)
+        got = list(got) if isinstance(got, Iterable) else [got]
     except (Gone, BadCursor) as refusal:
         return type(refusal).__name__
     if not all(isinstance(event, Event) for event in got):
@@ -357,11 +359,7 @@ class Reader:
         error = None if self.task.cancelled() else self.task.exception()
         if isinstance(error, NotImplementedError):
             raise error
-        told = (
-            [*where(error), readable(f"follow() raised {type(error).__name__}: {error}")]
-            if error
-            else ["follow() returned"]
-        )
+        told = [*where(error), f"follow() raised {said(error)}"] if error else ["follow() returned"]
         return [*self.line.lines, *told]
 
     def ended(self):
