@@ -122,6 +122,20 @@ async def prefix_proxy(target: str, prefix: str):
         await runner.cleanup()
 
 
+def on_every_page(story):
+    """A test that plays the story on all pages at once, each with a server of its own, because it mostly waits."""
+
+    async def test(chromium):
+        ends = await asyncio.gather(*(story(chromium, name) for name in FEEDS), return_exceptions=True)
+        for name, end in zip(FEEDS, ends, strict=True):
+            if isinstance(end, BaseException):
+                end.add_note(f"on the page of {name}")
+                raise end
+
+    test.__name__ = story.__name__
+    return test
+
+
 def contrast(one: str, other: str) -> float:
     """The contrast ratio of two colors given as #rrggbb (WCAG 2.2, 1.4.3)."""
 
@@ -171,7 +185,7 @@ async def test_text_is_legible_in_light_and_dark():
 # With one.
 
 
-@every_feed
+@on_every_page
 async def test_events_of_form_and_cell_are_shown_in_order_and_only_the_forms_delay_is_known(chromium, name):
     async with launch(name, rtt_ms=60) as server, tab_at(chromium, server.url, HASTE) as tab:
         await tab.publish("from the form")
@@ -187,7 +201,7 @@ async def test_events_of_form_and_cell_are_shown_in_order_and_only_the_forms_del
         assert {urlsplit(line.split(" ")[1]).path for line in lines} <= {"/", "/events", "/healthz"}  # no icon, no font
 
 
-@every_feed
+@on_every_page
 async def test_link_is_cut_and_nothing_is_lost_or_doubled(chromium, name):
     async with launch(name) as server, tab_at(chromium, server.url, HASTE) as tab:
         await server.publish("0")
@@ -200,7 +214,7 @@ async def test_link_is_cut_and_nothing_is_lost_or_doubled(chromium, name):
         await tab.shows(*map(str, range(10)))
 
 
-@every_feed
+@on_every_page
 async def test_server_restarts_and_the_gap_is_shown(chromium, name):
     async with launch(name) as server, tab_at(chromium, server.url, HASTE) as tab:
         await tab.publish("before")
@@ -212,7 +226,7 @@ async def test_server_restarts_and_the_gap_is_shown(chromium, name):
         await tab.shows("before", GAP, "after", "and on")
 
 
-@every_feed
+@on_every_page
 async def test_black_hole_is_said_in_words_and_healed(chromium, name):
     async with launch(name) as server, tab_at(chromium, server.url, HASTE) as tab:
         await server.publish("before")
@@ -227,7 +241,7 @@ async def test_black_hole_is_said_in_words_and_healed(chromium, name):
         await tab.says("^(Asking every|Asked|Open)")
 
 
-@every_feed
+@on_every_page
 async def test_page_works_by_keyboard_alone(chromium, name):
     async with launch(name) as server, tab_at(chromium, server.url, HASTE) as tab:
         keys = tab.page.keyboard
@@ -250,7 +264,7 @@ async def test_page_works_by_keyboard_alone(chromium, name):
         await tab.shows("typed", "while paused")
 
 
-@every_feed
+@on_every_page
 async def test_page_behind_a_path_prefix_works(chromium, name):
     async with (
         launch(name) as server,
@@ -262,7 +276,7 @@ async def test_page_behind_a_path_prefix_works(chromium, name):
         await tab.shows("from a cell", "from the form")
 
 
-@every_feed
+@on_every_page
 async def test_dark_scheme_and_reduced_motion_are_followed(chromium, name):
     look = {"color_scheme": "dark", "reduced_motion": "reduce"}
     async with launch(name) as server, tab_at(chromium, server.url, **look) as tab:
@@ -287,8 +301,10 @@ DRAWN = """rgb => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["http_polling", "long_polling"])
+@on_every_page
 async def test_questions_never_overlap_however_slow_the_answers(chromium, name):
+    if name == "sse":
+        return  # asks once
     async with launch(name, rtt_ms=300) as server, tab_at(chromium, server.url, HASTE) as tab:
         waiting, most = set(), []
         tab.page.on("request", lambda request: (waiting.add(request), most.append(len(waiting))))
