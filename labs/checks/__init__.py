@@ -42,6 +42,7 @@ class Exercise:
     name: str
     parameters: str
     awaited: bool = False  # the answer is an `async def`
+    generator: bool = False  # … that yields
     cases: list[tuple[str, Callable, bool]] = field(default_factory=list)
 
     def case(self, sentence: str, *, real: bool = False) -> Callable:
@@ -104,13 +105,14 @@ def _unfit(exercise: Exercise, answer: Any) -> Failed | None:
     if not callable(answer):
         hint = f"hand over the function itself: {name}, without parentheses"
         return Failed("not-a-function", [f"a function is wanted, and this is of type {kind}"], hint)
-    if inspect.iscoroutinefunction(answer) and not exercise.awaited:
+    if inspect.iscoroutinefunction(answer) and not (exercise.awaited or exercise.generator):
         hint = f"there is nothing to wait for in it: def {name}({exercise.parameters})"
         return Failed("is-async", [f"{name} is declared with `async def`, and it is called as {exercise.call}"], hint)
     try:
-        inspect.signature(answer).bind(*exercise.parameters.split(", "))
+        inspect.signature(answer).bind(*filter(None, exercise.parameters.split(", ")))
     except TypeError as error:
-        hint = f"its first line is: {'async ' * exercise.awaited}def {name}({exercise.parameters}):"
+        is_async = exercise.awaited or exercise.generator
+        hint = f"its first line is: {'async ' * is_async}def {name}({exercise.parameters}):"
         return Failed("wrong-parameters", [f"it is called as {exercise.call}", f"Python says: {error}"], hint)
     except ValueError:
         pass  # a built-in function that does not tell its parameters
