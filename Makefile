@@ -63,12 +63,12 @@ clean: ## remove .venv, caches and out/; your notebooks stay
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(LEARNER): requirements.txt .venv/pyvenv.cfg
-	@echo "Installing the packages of requirements.txt into .venv (440 MB, half a minute on a fast line)"
+	@echo "Installing the packages of requirements.txt into .venv (100 MB to download, once; a minute or so)"
 	@$(PIP) -r requirements.txt
 	@touch $@
 
 $(DEV): requirements-dev.txt .venv/pyvenv.cfg
-	@echo "Installing the packages of requirements-dev.txt into .venv (500 MB, half a minute on a fast line)"
+	@echo "Installing the packages of requirements-dev.txt into .venv (150 MB to download, once; a minute or so)"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
