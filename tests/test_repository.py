@@ -223,7 +223,7 @@ FAKE_PYTHON = """\
 echo "$@" "[PYTHONPATH=$PYTHONPATH]" >> "$LOG"
 case "$*" in
   *"$FAIL_AT"*) exit 9 ;;
-  "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python; touch .venv/pyvenv.cfg ;;
+  "-m venv --clear .venv") mkdir -p .venv; rm -rf .venv/*; mkdir -p .venv/bin; cp "$0" .venv/bin/python; touch .venv/pyvenv.cfg ;;
   --version) echo Python 3.12.0 ;;
 esac
 """
@@ -435,9 +435,12 @@ def test_ci_runs_make_test_with_no_input_and_passes_its_status_on(tmp_path):
         program.touch()
         program.chmod(0o755)
     command = [shutil.which("bash"), str(folder / ".ci" / "run")]
-    run = subprocess.run(command, env={"PATH": str(tmp_path)}, stdin=None, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        command, env={"PATH": str(tmp_path)}, input="never read", capture_output=True, text=True, timeout=60
+    )
     assert run.returncode == 3
     assert f"make test CI=true in {folder}\n" in run.stdout
+    assert "never read" not in run.stdout
     assert re.search(r"^\[ +\d+s\] make test ended with status 3$", run.stdout, re.M)
 
 
