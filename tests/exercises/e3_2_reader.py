@@ -218,7 +218,8 @@ class wrong_ignores_cr(OfText):
 
 class wrong_splits_elsewhere(OfText):
     def lines(self, text):
-        return (text + "x").splitlines()[:-1] + [(text + "x").splitlines()[-1][:-1]]
+        *lines, last = (text + "x").splitlines()
+        return [*lines, last[:-1]]
 
 
 class wrong_tears_crlf(OfText):
