@@ -117,7 +117,10 @@ def test_an_answer_that_ends_the_process_is_not_yet(tmp_path):
 
 def test_cells_run_as_in_a_notebook_with_await_magics_output_and_its_folder(tmp_path):
     (tmp_path / "beside.py").touch()
-    answer = 'import beside\n%pwd\nprint("{" * 100_000)\nopen("here", "w").close()\nvalue = await asyncio.sleep(0, 42)\nanswer = lambda: value'
+    answer = "import beside\n%pwd\n"
+    answer += (
+        'print("{" * 100_000)\nopen("here", "w").close()\nvalue = await asyncio.sleep(0, 42)\nanswer = lambda: value'
+    )
     assert result(answer, tmp_path) == (SOLVED, None)
     assert (tmp_path / "here").exists()
 
