@@ -99,6 +99,8 @@ async def publish(request: web.Request) -> web.Response:
     """POST /events: the body's text becomes the next event; the answer is 201 with the event."""
     if (announced := request.content_length or 0) > BODY_LIMIT:
         raise web.HTTPRequestEntityTooLarge(BODY_LIMIT, announced)
+    if "Content-Encoding" in request.headers:
+        raise web.HTTPUnsupportedMediaType(text="an event is not compressed\n")
     try:
         async with asyncio.timeout(PATIENCE_S):
             text = (await request.read()).decode()
@@ -163,11 +165,11 @@ async def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) 
     app[LOCAL] = host in ("127.0.0.1", "::1", "localhost") and "JUPYTERHUB_SERVICE_PREFIX" not in os.environ
     await runner.setup()
     limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": PATH_LIMIT, "max_field_size": HEADER_LIMIT}
-    server = await loop.create_server(
-        lambda: Connection(runner.server, loop=loop, access_log=None, lingering_time=1, **limits), host, port
-    )
+    manners = {"access_log": None, "lingering_time": 1, "auto_decompress": False}
+    server = await loop.create_server(lambda: Connection(runner.server, loop=loop, **limits, **manners), host, port)
     try:
-        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+        named = f"[{host}]" if ":" in host else host  # RFC 3986 §3.2.2
+        yield f"http://{named}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         await runner.cleanup()
@@ -201,11 +203,18 @@ def arguments(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument(
-        "--keep", type=int, default=10_000, help="how many events can still be read (default %(default)s)"
+        "--keep", type=positive, default=10_000, help="how many events can still be read (default %(default)s)"
     )
     parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may use this server")
     parser.add_argument("--exit-on-eof", action="store_true", help="stop when standard input ends")
     return parser
+
+
+def positive(text: str) -> int:
+    """An option's value that is a count. Raises `ValueError`."""
+    if (value := int(text)) < 1:
+        raise ValueError("a count is 1 or more")
+    return value
 
 
 def seconds(text: str) -> float:
@@ -237,5 +246,5 @@ def main(make_app: Callable[..., web.Application], description: str, **times: tu
 
     try:
         asyncio.run(run())
-    except OSError as error:
-        sys.exit(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
+    except (OSError, OverflowError) as error:  # the port is taken, the host unknown, or the number no port's
+        sys.exit(f"cannot listen on {options.host}:{options.port}: {getattr(error, 'strerror', None) or error}")

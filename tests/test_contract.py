@@ -265,6 +265,39 @@ async def test_healthz_tells_what_the_process_uses_and_holds(name):
         assert 0 < second["tasks"] <= first["tasks"] + 2  # an earlier connection's task may still be ending
 
 
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (("--port", "99999"), "cannot listen on 127.0.0.1:99999: "),
+        (("--host", "256.1.1.1"), "cannot listen on 256.1.1.1:0: "),
+        (("--keep", "0"), "argument --keep: "),
+        (("--nonsense",), "unrecognized arguments: --nonsense"),
+    ],
+)
+async def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, complaint):
+    server = launch.Process("http_polling", *options)
+    with pytest.raises(launch.LaunchError, match=complaint):
+        await server.start()
+    assert server.popen.returncode in (1, 2)
+    assert not any("Traceback" in line for line in server.log)
+
+
+async def test_server_on_an_ipv6_address_names_itself_in_brackets():
+    if not can_listen_on("::1"):
+        pytest.skip("this machine has no IPv6")
+    async with launch.launch("http_polling", "--host", "::1") as server:
+        assert server.origin.startswith("http://[::1]:")
+        assert (await server.publish("x")).id == 1
+
+
+def can_listen_on(host: str) -> bool:
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 @every_transport
 async def test_port_in_use_is_said_in_one_sentence_and_fails(name):
     with socket.create_server(("127.0.0.1", 0)) as taken:
