@@ -191,14 +191,13 @@ def exercises(notebook):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Runs of all notebooks, under way in the background: path -> future."""
+def runs(request, tmp_path_factory):
+    """Runs of the notebooks that are to be tested, under way in the background: path -> future."""
+    wanted = [item.callspec.params["path"] for item in request.session.items if "runs" in item.fixturenames]
     reports = tmp_path_factory.mktemp("reports")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {
-            path: pool.submit(run, path, reports / f"{path.parent.name}-{path.stem}.xml")
-            for path in LEARNERS + SOLUTIONS
-        }
+        yield {path: pool.submit(run, path, reports / f"{path.parent.name}-{path.stem}.xml") for path in wanted}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.timeout(LIMIT_S * len(SOLUTIONS) + 60)
