@@ -48,8 +48,8 @@ def read_back(answer, arguments):
     return wire, parser.feed(wire) + parser.feed(b"data: next\n\n")
 
 
-def expect_event(answer, *arguments, slug, hint, known=()):
-    """The answer, read back, must be one event; `known` maps the data of well-known mistakes to their diagnoses."""
+def expect_event(answer, *arguments, slug, hint):
+    """The answer, read back, must be one event."""
     data, id, event = (*arguments, None, None)[:3]
     wire, got = read_back(answer, arguments)
     id = "7" if id is None else id
@@ -64,64 +64,48 @@ def expect_event(answer, *arguments, slug, hint, known=()):
         fail("writes-none", *shown, hint="without an id or a type, leave its line out")
     if id == "7" and got[0].last_event_id == "":
         fail("forgets-the-id", *shown, hint="an empty `id:` line is an id, too: without an id, write no such line")
-    fail(dict(known).get(got[0].data, slug), *shown, hint=hint)
+    fail(KNOWN.get(got[0].data, slug), *shown, hint=hint)
 
 
-@encode.case("a line of text is one event, and ends")
-def _(answer):
-    expect_event(answer, "hello", slug="wrong-event", hint="b'data: hello\\n\\n' is one way to write it")
+KEEP = "every line of the text is written, also an empty one: how many lines has ''? And 'a\\n'?"
+TEXTS = {  # a sentence, and what it is tried on: the arguments, the diagnosis, the hint
+    "a line of text is one event, and ends": [("hello", "wrong-event", "b'data: hello\\n\\n' is one way to write it")],
+    "line breaks in the text stay text": [
+        ("two\nlines", "trusts-the-data", "write a `data:` line for each line of the text"),
+        ("hello\n\nevent: reset\ndata: bye", "trusts-the-data", "write a `data:` line for each line of the text"),
+    ],
+    "\\r\\n and \\r are line breaks, too, and \\r\\n is only one": [
+        ("a\rid: 8", "trusts-cr", "a reader also ends a line at \\r"),
+        ("a\r\nb", "trusts-cr", "\\r\\n is one line break: look for it first"),
+    ],
+    "nothing else is a line break": [
+        ("a\x0bb\x85c\u2028d", "splits-elsewhere", "str.splitlines also splits at \\x0b, \\x85, \\u2028 and others"),
+    ],
+    "empty text is an event, and a line break at the end is kept": [
+        ("", "drops-empty-text", KEEP), ("a\n", "drops-the-last-line", KEEP),
+    ],
+    "spaces are kept": [
+        (" a\n  b", "loses-a-space", "a reader removes one space after the colon, so write one of your own"),
+        ("a ", "strips", "spaces at the end belong to the text"),
+    ],
+    "text beyond ASCII travels as UTF-8": [("grüß € 𐍈", "not-utf-8", "the format is always UTF-8")],
+    "an id and a type arrive": [
+        ("a", "5eed0001-8", "wrong-id", "the line is `id: …`, before the empty one"),
+        ("a", None, "reset", "wrong-type", "the line is `event: …`, before the empty one"),
+        ("a", "ü: 8", "b c", "wrong-id", "anything but a line break may stand in an id"),
+    ],
+    "an empty id is an id: it makes the reader forget the one it had": [
+        ("a", "", "drops-the-empty-id", "`if id:` is false for '' as well as for None"),
+    ],
+}  # fmt: skip
+KNOWN = {"hello\nevent: reset\ndata: bye": "drops-empty-lines", "a\n\nb": "doubles-crlf"}  # data that tells the mistake
 
+for sentence, tries in TEXTS.items():
 
-@encode.case("line breaks in the text stay text")
-def _(answer):
-    why = "write a `data:` line for each line of the text"
-    known = {"hello\nevent: reset\ndata: bye": "drops-empty-lines"}
-    for data in ("two\nlines", "hello\n\nevent: reset\ndata: bye"):
-        expect_event(answer, data, slug="trusts-the-data", hint=why, known=known)
-
-
-@encode.case("\\r\\n and \\r are line breaks, too, and \\r\\n is only one")
-def _(answer):
-    expect_event(answer, "a\rid: 8", slug="trusts-cr", hint="a reader also ends a line at \\r")
-    known = {"a\n\nb": "doubles-crlf"}
-    expect_event(answer, "a\r\nb", slug="trusts-cr", hint="\\r\\n is one line break: look for it first", known=known)
-
-
-@encode.case("nothing else is a line break")
-def _(answer):
-    why = "str.splitlines also splits at \\x0b, \\x85, \\u2028 and others; the specification does not"
-    expect_event(answer, "a\x0bb\x85c\u2028d", slug="splits-elsewhere", hint=why)
-
-
-@encode.case("empty text is an event, and a line break at the end is kept")
-def _(answer):
-    why = "every line of the text is written, also an empty one: how many lines has ''? And 'a\\n'?"
-    expect_event(answer, "", slug="drops-empty-text", hint=why)
-    expect_event(answer, "a\n", slug="drops-the-last-line", hint=why)
-
-
-@encode.case("spaces are kept")
-def _(answer):
-    why = "a reader removes one space after the colon, so write one of your own"
-    expect_event(answer, " a\n  b", slug="loses-a-space", hint=why)
-    expect_event(answer, "a ", slug="strips", hint="spaces at the end belong to the text")
-
-
-@encode.case("text beyond ASCII travels as UTF-8")
-def _(answer):
-    expect_event(answer, "grüß € 𐍈", slug="not-utf-8", hint="the format is always UTF-8")
-
-
-@encode.case("an id and a type arrive")
-def _(answer):
-    expect_event(answer, "a", "5eed0001-8", slug="wrong-id", hint="the line is `id: …`, before the empty one")
-    expect_event(answer, "a", None, "reset", slug="wrong-type", hint="the line is `event: …`, before the empty one")
-    expect_event(answer, "a", "ü: 8", "b c", slug="wrong-id", hint="anything but a line break may stand in an id")
-
-
-@encode.case("an empty id is an id: it makes the reader forget the one it had")
-def _(answer):
-    expect_event(answer, "a", "", slug="drops-the-empty-id", hint="`if id:` is false for '' as well as for None")
+    @encode.case(sentence)
+    def _(answer, tries=tries):
+        for *arguments, slug, hint in tries:
+            expect_event(answer, *arguments, slug=slug, hint=hint)
 
 
 @encode.case("line breaks in an id or a type, and NUL in an id, are refused")
@@ -306,7 +290,11 @@ class Source:
     async def since(self, cursor=None):
         await asyncio.sleep(0.1)
         self.publish(self.before)
-        found = self.feed.since(cursor)
+        try:
+            found = self.feed.since(cursor)
+        except Gone:
+            self.line.add(f"since({cursor!r}) raises Gone")
+            raise
         self.line.add(f"since({cursor!r}) has fetched events {[event.id for event in found]}")
         self.publish(self.after)
         self.before = self.after = 0
@@ -365,7 +353,9 @@ async def expect_ids(answer, source, after, slug, hint, live=0, handling=lambda 
     if len(set(got)) < len(got):
         fail("told-twice", *shown, hint="what was replayed may be waiting in the queue, too: how do you recognize it?")
     if got != right:
-        fail("out-of-order" if sorted(got) == right else slug, *shown, hint=hint)
+        if sorted(got) == right:
+            fail("out-of-order", *shown, hint="first the replay, then the queue")
+        fail(slug, *shown, hint=hint)
     if ended:
         fail("ends", *shown, hint="after the replay it goes on with what comes, for as long as it is read")
 
@@ -414,10 +404,10 @@ async def _(answer):
     except Gone:
         if source.queues:
             why = "`finally` is also reached when `since` raises, if `since` stands inside of `try`"
-            fail("leaks-on-gone", *source.line.lines, "Gone; still subscribed", hint=why)
+            fail("leaks-on-gone", *source.line.lines, "still subscribed", hint=why)
         return
     why = "only the caller knows what to do about a hole: let it have the exception"
-    fail("swallows-gone", *source.line.lines, "since() raised Gone, and the caller did not get it", hint=why)
+    fail("swallows-gone", *source.line.lines, "the caller did not get it", hint=why)
 
 
 @replay.case("whoever leaves, at whatever moment, leaves no subscription behind")
