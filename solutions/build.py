@@ -24,11 +24,21 @@ NOTEBOOKS = SOLUTIONS.parent / "notebooks"
 CHECKED = "# NBVAL_CHECK_OUTPUT"
 YOUR_CODE = "# your code here"
 YOUR_NUMBER = "# your number here"
-ANSWER = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE)
+ANSWER = re.compile(
+    r"^([ \t]*)### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE
+)
 PREDICTION = re.compile(r"^(\w+) = .*?  ### PREDICTION$", re.MULTILINE)
 METADATA = {
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {
+        "name": "python",
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+    },
 }
 
 
@@ -44,29 +54,48 @@ def read(source: Path) -> nbformat.NotebookNode:
 
 def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Run every cell in a new kernel, in the folder of the solutions; raises at the first error."""
-    client = NotebookClient(notebook, timeout=300, record_timing=False, resources={"metadata": {"path": SOLUTIONS}})
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        record_timing=False,
+        resources={"metadata": {"path": SOLUTIONS}},
+    )
     client.execute()
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not passing(output)]
-            if any("✗" in output.get("text", "") for output in cell.outputs if cell.source.startswith(CHECKED)):
-                raise SystemExit(f"cell {place} does not hold:\n{cell.source}\n{cell.outputs[0].text}")
+            if any(
+                "✗" in output.get("text", "")
+                for output in cell.outputs
+                if cell.source.startswith(CHECKED)
+            ):
+                raise SystemExit(
+                    f"cell {place} does not hold:\n{cell.source}\n{cell.outputs[0].text}"
+                )
             leak = find_leak(cell.outputs)
             if leak:
-                raise SystemExit(f"cell {place} shows a path of this machine: {leak}\n{cell.source}")
+                raise SystemExit(
+                    f"cell {place} shows a path of this machine: {leak}\n{cell.source}"
+                )
     notebook.metadata = copy.deepcopy(METADATA)
     return notebook
 
 
 def passing(output) -> bool:
     """Progress bars: shown while a cell runs, of no use afterwards."""
-    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return output.get(
+        "name"
+    ) == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def find_leak(outputs) -> str | None:
     """The first path of the machine that built the notebook, if one stands in the outputs."""
     for path in (str(SOLUTIONS.parent.resolve()), str(Path.home()), "/tmp/", sys.prefix):
-        if path in re.sub(r'"image/png": "[^"]*"', "", nbformat.v4.nbbase.NotebookNode(o=outputs).__repr__()):
+        if path in re.sub(
+            r'"image/png": "[^"]*"',
+            "",
+            nbformat.v4.nbbase.NotebookNode(o=outputs).__repr__(),
+        ):
             return path
     return None
 
@@ -86,7 +115,10 @@ def derive(solution: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def stub(source: str) -> str:
     """A code cell's source without its answer."""
     source = ANSWER.sub(
-        lambda match: f"{match[1]}{'raise NotImplementedError' if match[1] else '...'}  {YOUR_CODE}", source
+        lambda match: (
+            f"{match[1]}{'raise NotImplementedError' if match[1] else '...'}  {YOUR_CODE}"
+        ),
+        source,
     )
     return PREDICTION.sub(rf"\1 = ...  {YOUR_NUMBER}", source)
 
@@ -101,26 +133,40 @@ def disagreements(source: Path) -> list[str]:
     name = source.with_suffix(".ipynb").name
     wanted = read(source)
     try:
-        solution, learner = (nbformat.read(folder / name, as_version=4) for folder in (SOLUTIONS, NOTEBOOKS))
+        solution, learner = (
+            nbformat.read(folder / name, as_version=4) for folder in (SOLUTIONS, NOTEBOOKS)
+        )
     except FileNotFoundError as error:
         return [f"{error.filename} is missing: run `make notebooks`"]
     found = []
     if [(cell.cell_type, cell.source) for cell in solution.cells] != [
         (cell.cell_type, cell.source) for cell in wanted.cells
     ]:
-        found.append(f"solutions/{name} was built from another solutions/{source.name}: run `make notebooks`")
+        found.append(
+            f"solutions/{name} was built from another solutions/{source.name}: run `make notebooks`"
+        )
     if derive(solution) != learner:
-        found.append(f"notebooks/{name} does not follow from solutions/{name}: run `make notebooks`")
+        found.append(
+            f"notebooks/{name} does not follow from solutions/{name}: run `make notebooks`"
+        )
     return found
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="build only the notebooks whose names begin so")
-    parser.add_argument("--check", action="store_true", help="only say whether sources and notebooks agree")
+    parser.add_argument(
+        "names", nargs="*", help="build only the notebooks whose names begin so"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether sources and notebooks agree"
+    )
     options = parser.parse_args()
-    sources = [path for path in sorted(SOLUTIONS.glob("[0-9]*.py")) if path.name.startswith(tuple(options.names) or "")]
+    sources = [
+        path
+        for path in sorted(SOLUTIONS.glob("[0-9]*.py"))
+        if path.name.startswith(tuple(options.names) or "")
+    ]
     if options.check:
         found = [line for source in sources for line in disagreements(source)]
         sys.exit("\n".join(found) or None)
