@@ -41,12 +41,16 @@ class Process:
         command = [sys.executable, "-m", f"labs.servers.{self.name}", "--port", "0", "--exit-on-eof", *self.options]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self.popen = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
-        threading.Thread(target=self._keep_log, args=(self.popen.stderr,), daemon=True).start()
+        self._logging = threading.Thread(target=self._keep_log, args=(self.popen.stderr,), daemon=True)
+        self._logging.start()
         try:
             async with asyncio.timeout(START_LIMIT_S):
                 line = await asyncio.to_thread(self.popen.stdout.readline)
         except TimeoutError:
             line = b""
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         said, _, url = line.decode().strip().partition("listening on ")
         if said or not url:
             await self.stop()
@@ -61,6 +65,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             await asyncio.to_thread(self.popen.wait)
+        await asyncio.to_thread(self._logging.join, 1)  # its last words
         self.popen.stdout.close()
 
     def _keep_log(self, stream) -> None:
