@@ -91,7 +91,8 @@ class Attempt:
             raise
         except BaseException as raised:
             error = alone(raised)
-            raised.__traceback__ = None if raised is not error else raised.__traceback__
+            if error is not raised:
+                raised.__traceback__ = None
         return self.seen[0] if self.seen else error
 
     def _work(self) -> None:
@@ -251,8 +252,9 @@ def forget(*errors: BaseException | None) -> None:
     """Let go of what errors hold on to, so that coroutines which nobody awaits are missed now and not later."""
     for error in errors:
         if error is not None:
-            forget(error.__context__, error.__cause__, *getattr(error, "exceptions", ()))
+            others = error.__context__, error.__cause__, *getattr(error, "exceptions", ())
             error.__traceback__ = error.__context__ = error.__cause__ = None
+            forget(*others)
 
 
 def alone(error: BaseException) -> BaseException:

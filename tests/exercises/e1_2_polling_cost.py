@@ -83,6 +83,11 @@ def wrong_per_millisecond(every_ms, rtt_ms):
     return (interval + rtt_ms) / 2, interval + rtt_ms / 2, 1 / interval
 
 
+def wrong_per_hour(every_ms, rtt_ms):
+    interval = stretched(every_ms, rtt_ms)
+    return (interval + rtt_ms) / 2, interval + rtt_ms / 2, 3600 * 1000 / interval
+
+
 def wrong_upside_down(every_ms, rtt_ms):
     interval = stretched(every_ms, rtt_ms)
     return (interval + rtt_ms) / 2, interval + rtt_ms / 2, interval / 1000

@@ -216,6 +216,23 @@ async def wrong_silent_gap(http, url, every, handle, gap):
         await asyncio.sleep(every)
 
 
+async def wrong_silent_gap__only_a_restart_counts(http, url, every, handle, gap):
+    cursor = None
+    while True:
+        try:
+            status, items = await read(http, url, cursor)
+            if status == 410:
+                _, items = await read(http, url, None)
+                if not items[-1]["cursor"].startswith(cursor.partition("-")[0]):
+                    gap()
+            for item in items:
+                handle(Event(**item))
+                cursor = item["cursor"]
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        await asyncio.sleep(every)
+
+
 async def wrong_gap_again_and_again(http, url, every, handle, gap):
     cursor, retries = None, 0
     while True:
