@@ -4,7 +4,8 @@
         ...
 
 Every iterator yields each event once, in order, for as long as it is read; it survives failed requests, and raises `Gone`
-when the server can no longer tell what came after the cursor. What to do then is for the caller to decide.
+when the server can no longer tell what came after the cursor, `BadCursor` when it never could. What to do then is for the
+caller to decide.
 """
 
 import asyncio
@@ -12,18 +13,18 @@ import json
 import math
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from async_solipsism import EventLoop
 
-from labs.feed import Event, Gone
+from labs.feed import BadCursor, Event, Gone
 from labs.sse_codec import Parser, TooLong
 
 REQUEST_TIMEOUT_S = 5.0
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # before the first try after a failure, and before any
 HEARTBEATS_MISSED = 2.5  # after so many a silent stream is taken for dead
-FAILURES = (aiohttp.ClientError, OSError, TimeoutError)  # what a network does to a request now and then
+FAILURES = (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError)  # what a network does to a request
 SKIPPED = ("Accept", "Accept-Encoding", "User-Agent")  # headers that aiohttp would add; this reader needs none of them
 
 
@@ -51,15 +52,24 @@ async def session(timeout: float | None = REQUEST_TIMEOUT_S) -> AsyncIterator[ai
 async def fetch(
     http: aiohttp.ClientSession, url: str, after: str | None = None, wait: float | None = None
 ) -> list[Event]:
-    """One poll: the events after the cursor, if need be waiting `wait` seconds. Raises `Gone`, or one of FAILURES."""
+    """One poll: the events after the cursor, if need be waiting `wait` seconds. Raises what `accept` does."""
     params = {} if after is None else {"after": after}
     if wait is not None:
         params["wait"] = f"{wait:g}"
     async with http.get(f"{url}/events", params=params) as response:
-        if response.status == Gone.status:
-            raise Gone((await response.json())["error"])
-        response.raise_for_status()
+        await accept(response)
         return [Event(**event) for event in json.loads(await response.read())]
+
+
+async def accept(response: aiohttp.ClientResponse) -> None:
+    """Let a good answer pass. Raises `Gone` or `BadCursor` where the feed did, else one of FAILURES."""
+    for refusal in (Gone, BadCursor):
+        if response.status == refusal.status:
+            said = await response.text()
+            with suppress(ValueError):
+                said = json.loads(said)["error"]
+            raise refusal(said)
+    response.raise_for_status()
 
 
 async def polling(url: str, *, every: float = 1.0, after: str | None = None) -> AsyncIterator[Event]:
@@ -125,13 +135,13 @@ async def sse(url: str, *, after: str | None = None, heartbeat: float = 15.0, rn
 
 @asynccontextmanager
 async def stream(http: aiohttp.ClientSession, url: str, after: str | None, *, silence: float):
-    """The body of one SSE answer, chunk by chunk; `silence` seconds without a byte are a failure. Raises FAILURES."""
+    """The body of one SSE answer, chunk by chunk; `silence` seconds without a byte fail. Raises what `accept` does."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
     limits = aiohttp.ClientTimeout(sock_read=silence, ceil_threshold=float("inf"))
     async with asyncio.timeout(REQUEST_TIMEOUT_S):
         response = await http.get(f"{url}/events", headers=headers, timeout=limits)
     async with response:
-        response.raise_for_status()
+        await accept(response)
         yield response.content.iter_any()
 
 
