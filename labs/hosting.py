@@ -148,10 +148,16 @@ def feed_app(feed: Feed, page: str, *, origins: tuple[str, ...] = ()) -> web.App
     app.router.add_get("/healthz", healthz)
 
     async def live_page(request: web.Request) -> web.Response:
-        return web.Response(text=(PAGES / page).read_text("utf-8"), content_type="text/html")
+        return web.Response(text=page_text(page), content_type="text/html")
 
     app.router.add_get("/", live_page)
     return app
+
+
+def page_text(page: str) -> str:
+    """A live page as it is served: one file that needs no other, its protocol first, the drawing that all share after it."""
+    common = (PAGES / "_common.html").read_text("utf-8")
+    return (PAGES / page).read_text("utf-8").replace("<!-- common -->\n", common)
 
 
 @asynccontextmanager

@@ -23,5 +23,6 @@ def _cell(value) -> str:
     if value is ...:
         return "not made"  # a prediction
     if isinstance(value, float):
-        return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        rounded = f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+        return "0" if abs(value) < 0.0005 else rounded
     return f"{value:,}" if isinstance(value, int) else str(value)

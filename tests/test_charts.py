@@ -38,6 +38,9 @@ DRAWN = {
     "distributions": lambda: charts.distributions(
         [run(), run("sse")], models=[models.polling(1000), models.pushed(40)], simulated=[run()], **WORDS
     ),
+    "distances": lambda: charts.distances(
+        {"near": ([run()], [models.pushed(0)], [run()]), "far": ([run()], [], [])}, caption="c", **WORDS
+    ),
     "spreads": lambda: charts.spreads(
         {"TCP": latencies(0.01, 0.02), "link": latencies(0.03, 0.05)}, caption="c", **WORDS
     ),

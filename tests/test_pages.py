@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import TimeoutError, async_playwright
 
-from labs.hosting import PAGES
+from labs.hosting import PAGES, page_text
 from labs.ledger import messages
 from labs.virtual import launch  # on this process's own event loop: that a process can be started is tested elsewhere
 
@@ -33,7 +33,6 @@ HASTE += [('step="0.2" value="1"', 'step="0.2" value="0.2"')]
 LIMIT_MS = 10_000
 ROWS = "[...document.querySelectorAll('#list li span:first-child')].map(span => span.textContent)"
 MATCHES = "([where, pattern]) => document.querySelector(where).textContent.match(pattern)"
-COMMON = re.compile(r"<!-- common: begin.*?<!-- common: end -->\n", re.DOTALL)
 GAP = "Gap: this cursor is from before the server restarted. What happened in between is unknown."
 
 
@@ -151,14 +150,9 @@ def contrast(one: str, other: str) -> float:
 # Without a browser.
 
 
-async def test_common_block_is_the_same_in_every_page():
-    blocks = {COMMON.search((PAGES / f"{name}.html").read_text("utf-8"))[0] for name in FEEDS}
-    assert len(blocks) == 1
-
-
 @every_feed
 async def test_page_needs_nothing_but_itself_and_relative_urls(name):
-    text = (PAGES / f"{name}.html").read_text("utf-8")
+    text = page_text(f"{name}.html")
     assert (
         '<link rel="icon" href="data:,">' in text
     )  # or the browser asks for /favicon.ico, which the byte ledger counts
@@ -168,11 +162,11 @@ async def test_page_needs_nothing_but_itself_and_relative_urls(name):
 @every_feed
 async def test_protocol_stands_before_everything_that_draws(name):
     text = (PAGES / f"{name}.html").read_text("utf-8")
-    assert text.index('<script type="module">') < text.index("<!-- common: begin")
+    assert text.index('<script type="module">') < text.index("<!-- common -->")
 
 
 async def test_text_is_legible_in_light_and_dark():
-    common = COMMON.search((PAGES / "sse.html").read_text("utf-8"))[0]
+    common = (PAGES / "_common.html").read_text("utf-8")
     schemes = [
         dict(re.findall(r"--(\w+): (#\w{6})", block)) for block in re.findall(r":root \{.*?\}", common, re.DOTALL)
     ]

@@ -6,12 +6,12 @@ the model, and one sentence that says the same to those who cannot see it.
 """
 
 from labs.charts.comparisons import compare, cost, strip
-from labs.charts.delays import distributions, latency, spreads, stall
+from labs.charts.delays import distances, distributions, latency, spreads, stall
 from labs.charts.lanes import ladder, stream_ladder
 from labs.charts.look import COLORS, NAMES, Chart, number
 from labs.charts.sizes import bytes_per_event, ledger
 
 __all__ = [
-    "COLORS", "NAMES", "Chart", "bytes_per_event", "compare", "cost", "distributions", "ladder", "latency", "ledger", "number",
-    "spreads", "stall", "stream_ladder", "strip",
+    "COLORS", "NAMES", "Chart", "bytes_per_event", "compare", "cost", "distances", "distributions", "ladder", "latency",
+    "ledger", "number", "spreads", "stall", "stream_ladder", "strip",
 ]  # fmt: skip

@@ -52,15 +52,53 @@ def latency(runs, *, model=None, simulated=None, guess_ms: float | None = None, 
 def distributions(runs, *, models=(), simulated=(), title: str, says: str, caption: str | None = None) -> Chart:
     """The delays of several transports on one log axis: measured as steps, models as thin dashed lines, simulations as dots."""
     drawn, axes = figure(title, caption or runs[0].caption, height=5)
-    floor_ms = 0.5
+    _distributions(axes, runs, models, simulated)
+    for place, run in enumerate(runs):
+        height = 0.36 + 0.2 * place
+        at = max(FLOOR_MS, run.latency.percentile(100 * height))
+        axes.annotate(
+            f"{NAMES[run.reader]}: half within {number(round(run.latency.percentile(50)))} ms", (at, height), (10, -4),
+            textcoords="offset points", color=COLORS[run.reader], fontweight="bold",
+            bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7,
+        )  # fmt: skip
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high * 5)
+    axes.set(
+        xlabel="delay from publishing to arrival, milliseconds (log scale)",
+        ylabel="share of messages that have arrived",
+    )
+    return Chart(drawn, says)
+
+
+@in_style
+def distances(groups, *, title: str, says: str, caption: str) -> Chart:
+    """The same at several distances, one panel for each: `groups` is {label: (runs, models, simulated)}."""
+    drawn, panels = figure(title, caption, width=11.5, height=4.4, columns=len(groups))
+    for axes, (label, (runs, models, simulated)) in zip(panels, groups.items(), strict=True):
+        _distributions(axes, runs, models, simulated)
+        axes.set_title(label, fontsize=11)
+        axes.set_xlabel("delay, ms (log scale)")
+        for place, run in enumerate(runs):
+            half = number(round(run.latency.percentile(50)))
+            axes.text(0.03, 0.97 - 0.075 * place, f"{NAMES[run.reader]}: {half} ms", transform=axes.transAxes, va="top",
+                      color=COLORS[run.reader], fontweight="bold", fontsize=9,
+                      bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7)  # fmt: skip
+    panels[0].set_ylabel("share of messages that have arrived")
+    return Chart(drawn, says)
+
+
+FLOOR_MS = 0.5  # what a log axis cannot show lies here
+
+
+def _distributions(axes, runs, models, simulated) -> None:
     for model in models:
         shares = [0.002 + 0.996 * i / 200 for i in range(201)]
-        delays = [max(floor_ms, model.quantile(share)) for share in shares]
+        delays = [max(FLOOR_MS, model.quantile(share)) for share in shares]
         axes.plot([delays[0], *delays, delays[-1]], [0, *shares, 1], "--", color=INK, lw=1.1, zorder=5)
     for run in simulated:
         shares = [(i + 0.5) / run.latency.n for i in range(run.latency.n)]
         step = max(1, run.latency.n // 14)
-        delays = [max(floor_ms, ms) for ms in sorted(run.latency.ms)]
+        delays = [max(FLOOR_MS, ms) for ms in sorted(run.latency.ms)]
         axes.plot(
             delays[step // 2 :: step],
             shares[step // 2 :: step],
@@ -70,30 +108,13 @@ def distributions(runs, *, models=(), simulated=(), title: str, says: str, capti
             ms=5.5,
             zorder=6,
         )
-    for place, run in enumerate(runs):
-        _steps(axes, [max(floor_ms, ms) for ms in run.latency.ms], COLORS[run.reader], 2.8)
-        height = 0.36 + 0.2 * place
-        at = run.latency.percentile(100 * height)
-        axes.annotate(
-            f"{NAMES[run.reader]}: half within {number(round(run.latency.percentile(50)))} ms", (max(floor_ms, at), height),
-            (10, -4), textcoords="offset points", color=COLORS[run.reader], fontweight="bold",
-            bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7,
-        )  # fmt: skip
+    for run in runs:
+        _steps(axes, [max(FLOOR_MS, ms) for ms in run.latency.ms], COLORS[run.reader], 2.8)
     axes.set_xscale("log")
-    low = min(min(run.latency.ms) for run in runs)
-    high = max(run.latency.max for run in runs)
-    axes.set(xlim=(max(floor_ms, low) * 0.7, high * 6), ylim=(0, 1.02))
-    plain(
-        axes.xaxis,
-        ticks=[
-            t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if max(floor_ms, low) * 0.7 <= t <= high * 2
-        ],
-    )
-    axes.set(
-        xlabel="delay from publishing to arrival, milliseconds (log scale)",
-        ylabel="share of messages that have arrived",
-    )
-    return Chart(drawn, says)
+    low = 0.7 * max(FLOOR_MS, min([*(min(run.latency.ms) for run in runs), *(model.low for model in models)]))
+    high = 1.3 * max(run.latency.max for run in runs)
+    axes.set(xlim=(low, high), ylim=(0, 1.02))
+    plain(axes.xaxis, ticks=[t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if low <= t <= high * 2])
 
 
 def _steps(axes, values, color, width=2.2):
