@@ -149,8 +149,10 @@ async def test_server_that_does_not_react_is_killed(monkeypatch):
 
 
 KERNEL = """
-import asyncio, json
+import asyncio, json, signal
 from labs.launch import launch
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts jobs in the background has it ignored
 
 async def main():
     servers = [await launch("http_polling") for _ in range(3)]
