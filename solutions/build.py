@@ -58,12 +58,13 @@ def execute(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         notebook,
         timeout=300,
         record_timing=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": SOLUTIONS}},
     )
     client.execute()
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not passing(output)]
+            cell.outputs = [tidy(output) for output in cell.outputs if not passing(output)]
             if any(
                 "✗" in output.get("text", "")
                 for output in cell.outputs
@@ -86,6 +87,15 @@ def passing(output) -> bool:
     return output.get(
         "name"
     ) == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def tidy(output):
+    """Without the address in memory that Python shows for an object without a text of its own."""
+    if "text/plain" in output.get("data", {}):
+        output.data["text/plain"] = re.sub(
+            r" at 0x[0-9a-f]+", "", output.data["text/plain"]
+        )
+    return output
 
 
 def find_leak(outputs) -> str | None:

@@ -63,7 +63,7 @@ class Exercise:
 def check(number: str, answer: Any) -> Verdict:
     """Check the answer to exercise `number` and print the verdict."""
     lines, verdict = judge(number, answer)
-    print("\n".join(lines))
+    print("".join(f"{line}\n" for line in lines), end="")  # in one piece, so that nothing can come between
     return verdict
 
 
