@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts a job in the background has it ignored
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)  # the same inputs on every run
