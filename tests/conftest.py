@@ -1,5 +1,6 @@
 """What all tests share: the course on the path, asyncio's debug mode in the tests' own event loops, repeatable inputs."""
 
+import signal
 import sys
 from pathlib import Path
 
