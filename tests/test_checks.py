@@ -2,11 +2,13 @@
 
 import asyncio
 import functools
+import gc
 import os
 import signal
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -76,9 +78,11 @@ async def blocks_in_another_way(send, due, sleep, now):
 
 
 async def catches_everything(send, due, sleep, now):
-    while not over.is_set():
-        try:  # noqa: SIM105
-            sum(range(1000))
+    while True:
+        try:
+            while not over.is_set():
+                pass
+            return
         except BaseException:
             pass
 
@@ -368,6 +372,30 @@ def test_forgotten_await_is_named():
     assert diagnosis == "forgets-await" and "send(…) was called and never awaited, so nothing of it happened" in lines
 
 
+def test_coroutine_that_a_plain_function_hands_on_is_asynchronous_enough():
+    async def broken(*arguments):
+        return 1 + "1"
+
+    assert shown("0.4", lambda send, due, sleep, now: broken(send))[0] == "raises-TypeError"
+
+
+def test_coroutines_that_nobody_awaited_are_not_complained_about_later():
+    async def answer(send, due, sleep, now):
+        return asyncio.run(open_loop(send, due, sleep, now))
+
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        judge("0.4", answer, real=False)
+        gc.collect()
+    assert not noted
+
+
+def test_no_garbage_is_collected_while_an_answer_runs_for_it_may_hold_forgotten_coroutines():
+    seen = []
+    judge("0.2", lambda values, p: seen.append(gc.isenabled()))
+    assert seen == [False] and gc.isenabled()
+
+
 # Answers that give back garbage.
 
 
@@ -439,6 +467,13 @@ def test_endless_printing_is_cut_off(capsys):
 
     check("0.2", answer)
     assert capsys.readouterr().out.count("once more") == 5
+
+
+def test_no_more_is_kept_of_what_is_printed_than_is_shown():
+    printed = attempt.FirstWords()
+    for _ in range(1000):
+        assert printed.write("x" * 100) == 100
+    assert len(printed.getvalue()) <= 4100
 
 
 def test_tasks_that_are_left_behind_end_in_silence(capfd, caplog):

@@ -8,6 +8,7 @@ Design notes
 
 import asyncio
 import ctypes
+import gc
 import inspect
 import io
 import re
@@ -54,8 +55,9 @@ class Failed(BaseException):
 def fail(diagnosis: str, *shown: str, hint: str = "") -> NoReturn:
     """Say that the case does not hold."""
     failure = Failed(diagnosis, shown, hint)
-    if (failures := _failures.get()) is not None:
-        failures.append(failure)
+    failures = _failures.get()
+    if failures == []:
+        failures.append(failure)  # the first is what counts
     raise failure
 
 
@@ -193,6 +195,7 @@ def quiet():
     printed, forgotten = FirstWords(), {}
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(printed))
+        stack.enter_context(no_collection())
         # Without Python code, in which the exception that is to end an endless loop would be lost.
         note = partial(forgotten.setdefault, "first")
         stack.enter_context(patch.object(warnings, "_warn_unawaited_coroutine", note))
@@ -200,6 +203,18 @@ def quiet():
         for name, clock in CLOCKS.items():
             stack.enter_context(patch.object(time, name, clock))
         yield printed, forgotten
+
+
+@contextmanager
+def no_collection():
+    """No garbage collection: it would come at any moment, and find coroutines that other code has forgotten."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def simulated(clock: Callable) -> Callable:

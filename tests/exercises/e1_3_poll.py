@@ -258,6 +258,19 @@ async def wrong_dies_on_failure(fetch, handle, every, sleep, now):
         await sleep(due - now())
 
 
+async def wrong_dies_on_failure__in_a_task_group(fetch, handle, every, sleep, now):
+    cursor, due = None, now()
+    while True:
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(fetch(cursor))
+        for event in asked.result():
+            handle(event)
+            cursor = event.cursor
+        while due <= now():
+            due += every
+        await sleep(due - now())
+
+
 async def wrong_gives_up_on_failure(fetch, handle, every, sleep, now):
     cursor, due = None, now()
     try:
