@@ -51,8 +51,8 @@ class Process:
         except asyncio.CancelledError:
             await self.stop()
             raise
-        said, _, url = line.decode().strip().partition("listening on ")
-        if said or not url:
+        url = line.decode().strip().partition("listening on ")[2]
+        if not url:
             await self.stop()
             raise LaunchError(f"{self.name} did not start: {' / '.join(self.log) or 'it said nothing'}")
         return url

@@ -78,6 +78,20 @@ def test_unfinished_message_is_in_the_ledger_with_what_has_come(data):
     assert (message.finished, message.size, message.text) == (False, len(data), data.decode())
 
 
+@pytest.mark.parametrize(
+    "data, parts",
+    [
+        (b"GET /ev", ("request line", 7, "request headers", 0)),
+        (b"GET / HTTP/1.1\r\nHo", ("request line", 16, "request headers", 2)),
+        (b"HTT", ("status line", 3, "response headers", 0)),
+        (b"HTTP/1.1 200 OK\r\nContent", ("status line", 17, "response headers", 7)),
+    ],
+)
+def test_half_a_head_is_split_as_far_as_it_has_come(data, parts):
+    (message,) = messages(captured(data))
+    assert message.parts == {parts[0]: parts[1], parts[2]: parts[3], "framing": 0, "payload": 0}
+
+
 def test_endless_response_keeps_growing():
     message = messages(captured(ENDLESS + b"data: 2\n\n", len(ENDLESS)))[0]
     assert message.body == b"data: 1\n\ndata: 2\n\n"
