@@ -70,15 +70,12 @@ def main() -> None:
     bad = 0
     with ThreadPoolExecutor(options.side_by_side) as pool:
         for path in paths:
-            outcomes = list(pool.map(failures, [path] * options.runs))
-            wrong = [text for _, texts in outcomes for text in texts]
-            seconds = sorted(taken for taken, _ in outcomes)
-            print(
-                f"{path.stem}: {options.runs} runs, {len(wrong)} failures; {seconds[0]:.0f} to {seconds[-1]:.0f} s",
-                flush=True,
-            )
-            for text in wrong:
-                print("   ", text.replace("\n", "\n    "), flush=True)
+            wrong, slowest, done = [], 0.0, 0
+            for seconds, texts in pool.map(failures, [path] * options.runs):
+                wrong, slowest, done = wrong + texts, max(slowest, seconds), done + 1
+                for text in texts:
+                    print("   ", text.replace("\n", "\n    "), flush=True)
+                print(f"{path.stem}: {done} runs, {len(wrong)} failures, {slowest:.0f} s at most", flush=True)
             bad += len(wrong)
     for burner in burners:
         burner.terminate()
