@@ -80,8 +80,10 @@ class Attempt:
             error = self._try()
             self.failure = self._explained(error) if error else None
             forget(error, *self.seen)
-        if forgotten and error and (isinstance(error, STALLED) or "'coroutine'" in said(error)):
-            self.failure = forgets_await(forgotten["first"].__name__)
+            coroutine = forgotten.get("first")
+            gc.collect(0)  # what was made since the collection stopped and is of no use any more goes now, unheard
+        if coroutine and error and (isinstance(error, STALLED) or "'coroutine'" in said(error)):
+            self.failure = forgets_await(coroutine.__name__)
         self.printed = printed.getvalue().splitlines()[:PRINTED_LINES]
 
     def _try(self) -> BaseException | None:
