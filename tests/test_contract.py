@@ -12,8 +12,9 @@ from crowd import becomes, crowd, descriptors
 from simulated import now_ms, simulated
 from transports import FEEDS
 
-from labs import launch, virtual
+from labs import clients, launch, virtual
 from labs.feed import Gone
+from labs.ledger import messages, total
 
 every_transport = pytest.mark.parametrize("name", FEEDS)
 
@@ -34,9 +35,10 @@ async def read_through_cuts(server, follow, *, seed: int, cuts: int, pace_s: flo
     streams = [follow(server.url) for _ in range(3)]
 
     async def publish():
-        for n in range(400):
-            await server.publish(str(n))
-            await asyncio.sleep(rng.expovariate(1 / pace_s))
+        async with clients.session() as http:
+            for n in range(400):
+                await clients.publish(http, server.origin, str(n))
+                await asyncio.sleep(rng.expovariate(1 / pace_s))
 
     async def cut():
         for _ in range(cuts):
@@ -63,6 +65,7 @@ async def test_readers_cut_twenty_times_lose_nothing_and_repeat_nothing(name, se
         got = await read_through_cuts(server, FEEDS[name].follow, seed=seed, cuts=20, pace_s=0.1)
         assert got == [[str(n) for n in range(400)]] * 3
         assert sum(note.what == "closed" for note in server.link.notes) >= 20  # the cuts did hit open connections
+        assert sum(total(messages(server.link.trace())).values()) == sum(server.link.bytes.values())
 
 
 @every_transport
@@ -70,6 +73,7 @@ async def test_readers_of_a_real_server_cut_twenty_times_lose_nothing_and_repeat
     async with launch.launch(name, *FEEDS[name].options, rtt_ms=4) as server:
         got = await read_through_cuts(server, FEEDS[name].follow, seed=1, cuts=20, pace_s=0.005)
         assert got == [[str(n) for n in range(400)]] * 3
+        assert sum(total(messages(server.link.trace())).values()) == sum(server.link.bytes.values())
         assert complaints(server) == []
 
 
