@@ -16,8 +16,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
-from async_solipsism import EventLoop
 
+from labs.clock import simulated
 from labs.feed import BadCursor, Event, Gone
 from labs.sse_codec import Parser, TooLong
 
@@ -42,8 +42,7 @@ class InMemoryConnector(aiohttp.TCPConnector):
 @asynccontextmanager
 async def session(timeout: float | None = REQUEST_TIMEOUT_S) -> AsyncIterator[aiohttp.ClientSession]:
     """An aiohttp session for this course: lean headers, a time limit for every request (seconds), real or virtual."""
-    virtual = isinstance(asyncio.get_running_loop(), EventLoop)
-    connector = InMemoryConnector() if virtual else aiohttp.TCPConnector(limit=0)
+    connector = InMemoryConnector() if simulated() else aiohttp.TCPConnector(limit=0)
     limit = aiohttp.ClientTimeout(total=timeout, ceil_threshold=float("inf"))
     async with aiohttp.ClientSession(connector=connector, timeout=limit, skip_auto_headers=SKIPPED) as http:
         yield http

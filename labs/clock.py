@@ -7,10 +7,12 @@ subtracted from a stamp made by its reader. On the event loop of `labs.virtual` 
 import asyncio
 import time
 
-from async_solipsism import EventLoop
+
+def simulated() -> bool:
+    """Whether the running event loop is that of virtual time."""
+    return getattr(asyncio._get_running_loop(), "simulated", False)
 
 
 def now_ns() -> int:
     """Nanoseconds since an arbitrary start that all processes of this machine share."""
-    loop = asyncio._get_running_loop()
-    return round(loop.time() * 1e9) if isinstance(loop, EventLoop) else time.monotonic_ns()
+    return round(asyncio.get_running_loop().time() * 1e9) if simulated() else time.monotonic_ns()

@@ -271,7 +271,8 @@ class Link:
     def _opened(self, end: End):
         self._ends[end] = None
         end.dead = self.holed
-        end.regulate()
+        # not now: before Python 3.11.5 or so, asyncio begins to read after `connection_made` whatever that has decided
+        asyncio.get_running_loop().call_soon(end.regulate)
         if end.direction == UP:
             self._note("opened", end.connection)
             loop = asyncio.get_running_loop()

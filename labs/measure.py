@@ -22,11 +22,10 @@ from functools import partial
 from itertools import accumulate
 
 import aiohttp
-from async_solipsism import EventLoop
 from tqdm.auto import tqdm
 
 from labs import clients, ledger
-from labs.clock import now_ns
+from labs.clock import now_ns, simulated
 from labs.link import Link
 
 GRACE_S = 5.0  # how long to wait for the last events after the time they should have taken
@@ -203,7 +202,7 @@ def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
     delays = tuple((arrived[text] - due[text]) / 1e6 for text in due if text in arrived)
     return Run(
         reader.name, Latencies(delays), len(due), parts, requests, empty, seconds, reader.rtt_ms, per_second,
-        reader.settings, _late_share(since), isinstance(asyncio.get_running_loop(), EventLoop),
+        reader.settings, _late_share(since), simulated(),
     )  # fmt: skip
 
 
@@ -249,6 +248,26 @@ async def polling_sweep(
     """Polling readers at every interval and every distance at once, all following the same messages."""
     readers = [poller(every, rtt) for rtt in rtt_ms for every in every_ms]
     return await deliver(server, readers, events=events, per_second=per_second, seed=seed)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
+    """Wait until something holds, for so long at most: a busy machine takes its time."""
+    end = now_ns() + within_s * 1e9
+    while not await holds() and now_ns() < end:
+        await asyncio.sleep(0.05)
+
+
+async def tasks_held(server, *, at_least: int = 0, at_most: float = math.inf) -> int:
+    """How many tasks the server process has, as soon as they are so many or so few."""
+    count = 0
+
+    async def enough() -> bool:
+        nonlocal count
+        count = (await server.usage())["tasks"]
+        return at_least <= count <= at_most
+
+    await until(enough)
+    return count
 
 
 async def watch(url: str, follow: Callable[..., AsyncIterator], **settings) -> list:
@@ -368,5 +387,4 @@ async def _one_way(messages: int, near, far) -> Latencies:
 
 def progress(items, what: str):
     """A progress bar that leaves nothing behind; in virtual time, where there is nothing to wait for, none."""
-    simulated = isinstance(asyncio.get_running_loop(), EventLoop)
-    return tqdm(items, desc=what, leave=False, disable=simulated, delay=0.5)
+    return tqdm(items, desc=what, leave=False, disable=simulated(), delay=0.5)

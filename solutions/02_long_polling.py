@@ -225,9 +225,7 @@ rates = {2: 20, 5: 45, 20: 180, 80: 600}
 runs = await asyncio.gather(
     *(at_rate(launch, rate, messages) for rate, messages in rates.items())
 )
-simulated = [
-    virtual.run(at_rate(virtual.launch, rate, 600), wall_limit_s=60) for rate in rates
-]
+simulated = [virtual.run(at_rate(virtual.launch, rate, 600)) for rate in rates]
 
 # %%
 curve = [0.5 * 1.2**i for i in range(32)]
@@ -331,7 +329,7 @@ theory = [models.polling(1000, 40), models.long_polling(40, 10)]
 charts.distributions(
     measured,
     models=theory,
-    simulated=virtual.run(both(virtual.launch, 40), wall_limit_s=60),
+    simulated=virtual.run(both(virtual.launch, 40)),
     title="Holding the question turns half a second into one trip",
     says=f"Half of the messages arrive within {measured[0].latency.percentile(50):.0f} ms "
     f"by polling and {measured[1].latency.percentile(50):.0f} ms by long polling.",
@@ -445,7 +443,7 @@ table(
 
 # %%
 async def crowd(server, readers=200):
-    counts = [(await server.usage())["tasks"]]
+    before = (await server.usage())["tasks"]
     mark = await server.publish("the last for a while")
     tasks = [
         asyncio.create_task(
@@ -453,13 +451,11 @@ async def crowd(server, readers=200):
         )
         for _ in range(readers)
     ]
-    await asyncio.sleep(1.5)
-    counts.append((await server.usage())["tasks"])
+    during = await measure.tasks_held(server, at_least=before + readers)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0.5)
-    return [*counts, (await server.usage())["tasks"]]
+    return before, during, await measure.tasks_held(server, at_most=before + 2)
 
 
 before, during, after = await crowd(server)
@@ -591,11 +587,15 @@ async def survivor():
             after = None
 
 
+async def is_told():
+    return story[-1:] == ["first news after the restart"]
+
+
 surviving = asyncio.create_task(survivor())
 await asyncio.sleep(0.3)
 await server.restart()
 await server.publish("first news after the restart")
-await asyncio.sleep(2.0)
+await measure.until(is_told)
 surviving.cancel()
 await server.stop()
 print("\n".join(story))
