@@ -440,8 +440,8 @@ charts.distances(
     title="Pushing takes one trip; polling waits half an interval on top",
     caption="80 messages, 10 a second at random moments. The number is the delay within which half "
     f"of them arrive. Steps: measured; circles: simulated; dashes: model. {measure.machine()}",
-    says="At every distance the stream comes first and polling last. Long polling lies on the "
-    "stream where there is no distance, and between the two where the round trip is long.",
+    says="Polling comes last at every distance. Long polling and the stream lie on each other "
+    "where there is no distance; the longer the round trip, the further long polling falls behind.",
 )
 
 # %%
@@ -471,7 +471,7 @@ table(
 )
 
 # %% [markdown]
-# The simulation runs the same schedule, with computing taken out, so the last column is what this machine needed for publishing, parsing and waking up. It is a few milliseconds, about the same for all, and at a round trip of 0 ms it is everything there is. Where the simulated median differs from the model's, eighty messages were too few to fill the curve evenly.
+# The simulation runs the same schedule, with computing taken out. For the two that push, the last column is therefore what this machine needed for publishing, parsing and waking up, and at a round trip of 0 ms it is everything there is. For polling it also holds luck: the reader's clock starts at another moment in each run, and eighty messages in eight intervals do not fill the curve evenly. That is also why its simulated median can lie beside the model's.
 
 # %%
 # NBVAL_CHECK_OUTPUT
