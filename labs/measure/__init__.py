@@ -1,0 +1,16 @@
+"""Run a workload against a server and return records: plain data that charts, claims and tables are computed from.
+
+Every function here that is asynchronous takes a running server, real or simulated, and starts none.
+"""
+
+from labs.measure.delivery import Reader, deliver, long_poller, poller, polling, polling_sweep, streamer
+from labs.measure.instrument import floor
+from labs.measure.pacing import poisson, progress, schedule, sleep_until, until
+from labs.measure.records import Latencies, Run, Sample, machine
+from labs.measure.requests import closed_loop, cpu_per_request, open_loop, pause, tasks_held, watch
+
+__all__ = [
+    "Latencies", "Reader", "Run", "Sample", "closed_loop", "cpu_per_request", "deliver", "floor", "long_poller", "machine",
+    "open_loop", "pause", "poisson", "poller", "polling", "polling_sweep", "progress", "schedule", "sleep_until", "streamer",
+    "tasks_held", "until", "watch",
+]  # fmt: skip
