@@ -1,8 +1,12 @@
 """The formulas against literal arithmetic and literal messages, and against simulations that know nothing of them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import simulated
+from websockets.frames import Frame, Opcode
 
-from labs import measure, models, virtual
+from labs import clients, ledger, measure, models, virtual
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,66 @@ def test_bytes_of_a_stream_are_those_of_the_literal_message():
 def test_bytes_per_event_grow_with_the_polls_for_each():
     assert models.bytes_per_event(exchange=200, event=80, polls_per_event=0) == 80
     assert models.bytes_per_event(exchange=200, event=80, polls_per_event=60) == 12_080
+
+
+def test_a_question_takes_a_round_trip_and_a_new_connection_one_more():
+    assert models.connect_times(30) == {
+        "HTTP, new connection": 60,
+        "HTTP, kept connection": 30,
+        "WebSocket, until open": 60,
+    }
+    assert set(models.echo_times(30).values()) == {30}
+
+
+UPGRADE = (  # RFC 6455 §1.2, without the header fields that are optional
+    b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+DATE = b"Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
+
+
+def test_bytes_of_an_upgrade_are_those_of_the_literal_messages():
+    assert sum(models.upgrade_request("server.example.com", "/chat").values()) == len(UPGRADE)
+    assert models.upgrade_request("server.example.com", "/chat")["request line"] == len("GET /chat HTTP/1.1\r\n")
+    assert sum(models.upgrade_response("raw_websocket").values()) == len(SWITCHING)
+    assert sum(models.upgrade_response("websocket").values()) == len(SWITCHING + DATE)
+
+
+@pytest.mark.parametrize(("size", "head"), [(0, 2), (5, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10), (2**20, 10)])
+def test_bytes_of_a_frame_are_two_or_more_by_its_length_and_four_for_a_mask(size, head):
+    assert models.frame(size) == {"framing": head, "payload": size}
+    assert models.frame(size, masked=True) == {"framing": head + 4, "payload": size}
+
+
+@given(st.integers(0, 70_000), st.booleans())
+def test_bytes_of_a_frame_are_those_that_the_library_writes(size, masked):
+    written = Frame(Opcode.BINARY, bytes(size)).serialize(mask=masked)
+    assert sum(models.frame(size, masked=masked).values()) == len(written)
+
+
+POST = (
+    b"POST /events HTTP/1.1\r\nHost: 127.0.0.1:60001\r\nContent-Length: 4\r\nContent-Type: application/octet-stream\r\n\r\n"
+    b"5 \xc2\xb0"
+)
+CREATED = (
+    b"HTTP/1.1 201 Created\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 51\r\n" + DATE + b"\r\n"
+) + EVENT.encode()
+
+
+def test_bytes_of_a_post_are_those_of_the_literal_messages():
+    assert sum(models.publish_request("127.0.0.1:60001", "5 °").values()) == len(POST)
+    assert models.publish_request("127.0.0.1:60001", "5 °")["payload"] == 4
+    assert sum(models.publish_response(EVENT).values()) == len(CREATED)
+
+
+@simulated
+async def test_a_post_on_a_kept_connection_has_the_predicted_bytes_part_by_part():
+    async with virtual.launch("sse", rtt_ms=10) as server, clients.session() as http:
+        event = [await clients.publish(http, server.url, text) for text in ("one", "5 °")][1]
+        request, response = ledger.messages(server.link.chunks)[2:]
+        assert request.parts == models.publish_request(server.url.removeprefix("http://"), "5 °")
+        assert response.parts == models.publish_response(event.to_json())

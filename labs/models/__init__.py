@@ -1,0 +1,41 @@
+"""The formulas: what each measurement should be, before anything is measured. Times in milliseconds, sizes in bytes."""
+
+from labs.models.delays import (
+    Parked,
+    Stall,
+    Uniform,
+    connect_times,
+    echo_times,
+    gap_share,
+    long_polling,
+    polling,
+    polling_interval,
+    polling_requests_per_s,
+    pushed,
+)  # fmt: skip
+from labs.models.sizes import (
+    CHROMIUM_HEADERS,
+    SOME_DATE,
+    bytes_per_event,
+    chunk,
+    frame,
+    get,
+    head_parts,
+    long_poll_request,
+    poll_request,
+    poll_response,
+    publish_request,
+    publish_response,
+    sse_event,
+    sse_request,
+    sse_response,
+    upgrade_request,
+    upgrade_response,
+)  # fmt: skip
+
+__all__ = [
+    "CHROMIUM_HEADERS", "SOME_DATE", "Parked", "Stall", "Uniform", "bytes_per_event", "chunk", "connect_times", "echo_times",
+    "frame", "gap_share", "get", "head_parts", "long_poll_request", "long_polling", "poll_request", "poll_response", "polling",
+    "polling_interval", "polling_requests_per_s", "publish_request", "publish_response", "pushed", "sse_event", "sse_request",
+    "sse_response", "upgrade_request", "upgrade_response",
+]  # fmt: skip
