@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # no input, no output
-PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.rooms", "labs.ledger", "labs.models*")
-SERVING = ("labs.hosting", "labs.outbox", "labs.bus")  # what servers are made of
+PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.rooms*", "labs.ledger", "labs.models*")
+SERVING = ("labs.hosting", "labs.sockets", "labs.outbox", "labs.lobby", "labs.raw_engine", "labs.bus")  # what servers are made of
 OUTSIDE = (
     "asyncio.subprocess",
     "aiohttp*",
