@@ -44,15 +44,18 @@ def answers(kind):
 
 
 class InNotebook:
-    """An exercise as it stands in the source of a notebook: the setup cell, the answer's cell, and the check's."""
+    """An exercise as it stands in the source of a notebook: the cells to run before, the answer's cell, and the check's."""
 
-    def __init__(self, number, setup, answer, checking):
-        self.number, self.setup, self.answer, self.checking = number, setup, answer, checking
+    def __init__(self, number, before, answer, checking):
+        self.number, self.before, self.answer, self.checking = number, before, answer, checking
 
     def run(self, source):
-        """What the answer's cell defines when it runs in a new kernel after the setup cell alone."""
+        """What the answer's cell defines when it runs in a new kernel after the setup cell alone.
+
+        Where its cell is tagged `uses-earlier`, the answers to the notebook's earlier exercises come between.
+        """
         namespace = {"__name__": "__main__"}
-        for cell in (self.setup, source):
+        for cell in (*self.before, source):
             exec(compile(cell, "<cell>", "exec"), namespace)
         return namespace[EXERCISES[self.number].name]
 
@@ -61,10 +64,13 @@ def in_notebooks():
     """The exercises in the sources of all notebooks."""
     for source in sorted((ROOT / "solutions").glob("[0-9]*.py")):
         code = [cell for cell in build.read(source).cells if cell.cell_type == "code"]
-        setup = next(cell.source for cell in code if "setup" in cell.metadata.get("tags", ()))
+        before = [next(cell.source for cell in code if "setup" in cell.metadata.get("tags", ()))]
         for cell, following in zip(code, [*code[1:], None], strict=True):
-            if "exercise" in cell.metadata.get("tags", ()):
-                yield InNotebook(cell.metadata["exercise"], setup, cell.source, following and following.source)
+            tags = cell.metadata.get("tags", ())
+            if "exercise" in tags:
+                needed = before if "uses-earlier" in tags else before[:1]
+                yield InNotebook(cell.metadata["exercise"], list(needed), cell.source, following and following.source)
+                before.append(cell.source)
 
 
 def diagnosis(name):
