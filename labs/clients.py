@@ -12,10 +12,14 @@ import asyncio
 import json
 import math
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
+from urllib.parse import urlencode
 
 import aiohttp
+import websockets
 
 from labs.clock import simulated
 from labs.feed import BadCursor, Event, Gone
@@ -151,6 +155,74 @@ def events_in(messages: list) -> Iterator[Event]:
             raise Gone(message.data)
         if message.type == "message":
             yield Event(**json.loads(message.data))
+
+
+def connect(url: str, path: str = "/events", **settings):
+    """A WebSocket to a server of this course by the `websockets` library: no proxy, no compression, lean headers."""
+    where = url.replace("http", "ws", 1) + path
+    lean = {"compression": None, "user_agent_header": None, "proxy": None, "open_timeout": REQUEST_TIMEOUT_S}
+    return websockets.connect(where, **(lean | {"close_timeout": 1.0} | settings))
+
+
+def events_of(after: str | None) -> str:
+    """The path of the events after a cursor."""
+    return "/events" if after is None else f"/events?{urlencode({'after': after})}"
+
+
+async def websocket(url: str, *, after: str | None = None, ping: float = 20.0, rng=random) -> AsyncIterator[Event]:
+    """A WebSocket, opened anew whenever it ends, fails, or leaves a ping unanswered for as long as there is between two.
+
+    `ping` is how often one is sent, in seconds; `rng` draws the pauses.
+    """
+    pauses = backoff(rng)
+    while True:
+        try:
+            async with connect(url, events_of(after), ping_interval=ping, ping_timeout=ping) as socket:
+                async for text in socket:
+                    pauses = backoff(rng)
+                    event = Event(**json.loads(text))
+                    yield event
+                    after = event.cursor
+        except websockets.InvalidStatus as refusal:
+            if refusal.response.status_code == BadCursor.status:
+                raise BadCursor(refusal.response.body.decode().strip()) from None
+        except websockets.ConnectionClosed as closed:
+            if closed.rcvd and closed.rcvd.code == 4410:
+                raise Gone(closed.rcvd.reason) from None
+        except (*FAILURES, websockets.WebSocketException):
+            pass
+        await asyncio.sleep(next(pauses))
+
+
+@asynccontextmanager
+async def socket_publisher(url: str, cursor: str) -> AsyncIterator[Callable[[str], Awaitable[Event]]]:
+    """A function that publishes one event over one kept WebSocket and returns it as the server numbered it.
+
+    The socket follows the feed from `cursor` on: an event is published when it comes back. Calls may overlap.
+    """
+    waiting: dict[str, deque[asyncio.Future]] = defaultdict(deque)
+
+    async def publish(text: str) -> Event:
+        waiting[text].append(future := asyncio.get_running_loop().create_future())
+        await socket.send(text)
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            return await future
+
+    async def take_in():
+        with suppress(websockets.ConnectionClosed):
+            async for text in socket:
+                event = Event(**json.loads(text))
+                if waiting[event.data]:
+                    waiting[event.data].popleft().set_result(event)
+        for future in chain.from_iterable(waiting.values()):
+            future.set_exception(ConnectionError(f"the server has closed: {socket.close_code} {socket.close_reason}"))
+
+    async with connect(url, events_of(cursor)) as socket:
+        taking = asyncio.create_task(take_in())
+        try:
+            yield publish
+        finally:
+            taking.cancel()
 
 
 def backoff(rng) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""How every HTTP server of this course starts, announces itself, refuses bad input, and stops.
+"""How every server of this course starts, announces itself, and stops, and what the HTTP ones refuse.
 
     python -m labs.servers.NAME [--host 127.0.0.1] [--port 0] [--keep 10000] [--origin URL] [--exit-on-eof]
 
@@ -8,6 +8,7 @@ of SIGTERM, SIGINT or, with --exit-on-eof, of the end of its standard input (so 
 
 import argparse
 import asyncio
+import inspect
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 
 from aiohttp import web
@@ -114,8 +116,12 @@ async def publish(request: web.Request) -> web.Response:
 
 async def healthz(request: web.Request) -> web.Response:
     """GET /healthz: 200, with what this process has used and holds, so that its cost can be measured from outside."""
-    held = {"cpu_ns": time.process_time_ns(), "tasks": len(asyncio.all_tasks()), "pid": os.getpid()}
-    return web.Response(text=json.dumps(held), content_type="application/json")
+    return web.Response(text=json.dumps(held()), content_type="application/json")
+
+
+def held() -> dict:
+    """What this process has used and holds: nanoseconds of CPU time, tasks; and its number."""
+    return {"cpu_ns": time.process_time_ns(), "tasks": len(asyncio.all_tasks()), "pid": os.getpid()}
 
 
 @asynccontextmanager
@@ -160,25 +166,50 @@ def page_text(page: str) -> str:
     return (PAGES / page).read_text("utf-8").replace("<!-- common -->\n", common)
 
 
-@asynccontextmanager
-async def serving(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+def serving(app, host: str = "127.0.0.1", port: int = 0):
     """Serve `app` while the block runs; yields its URL. Works on a real event loop and on a virtual one."""
+    return serving_http(app, host, port) if isinstance(app, web.Application) else app.serving(host, port)
+
+
+def reachable_here_only(host: str) -> bool:
+    """Whether only this machine's browsers reach a server on this address. Behind a hub they are on others, and the hub's
+
+    proxy passes on the name by which the hub is known.
+    """
+    return host in ("127.0.0.1", "::1", "localhost") and "JUPYTERHUB_SERVICE_PREFIX" not in os.environ
+
+
+def url_of(server: asyncio.Server, host: str) -> str:
+    """Where a server listens."""
+    named = f"[{host}]" if ":" in host else host  # RFC 3986 §3.2.2
+    return f"http://{named}:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def serving_http(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """`serving` for what is made with aiohttp."""
     loop = asyncio.get_running_loop()
     # Without handler_cancellation nobody tells a handler that only waits that its reader has gone: it would wait for ever.
     options = {"handle_signals": False, "access_log": None, "handler_cancellation": True}
     runner = web.AppRunner(app, shutdown_timeout=STOP_S, **options)
-    # Behind a hub the browser is on another machine, and the hub's proxy passes on the name by which the hub is known.
-    app[LOCAL] = host in ("127.0.0.1", "::1", "localhost") and "JUPYTERHUB_SERVICE_PREFIX" not in os.environ
+    app[LOCAL] = reachable_here_only(host)
     await runner.setup()
     limits = {"keepalive_timeout": PATIENCE_S, "max_line_size": PATH_LIMIT, "max_field_size": HEADER_LIMIT}
     manners = {"access_log": None, "lingering_time": 1, "auto_decompress": False}
     server = await loop.create_server(lambda: Connection(runner.server, loop=loop, **limits, **manners), host, port)
     try:
-        named = f"[{host}]" if ":" in host else host  # RFC 3986 §3.2.2
-        yield f"http://{named}:{server.sockets[0].getsockname()[1]}"
+        yield url_of(server, host)
     finally:
         server.close()
         await runner.cleanup()
+
+
+def many_files() -> None:
+    """Let this process have as many connections as the system's hard limit allows; the soft one is often 1,024 files."""
+    with suppress(ImportError, ValueError, OSError):
+        resource = import_module("resource")  # not on Windows
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def stop_event(exit_on_eof: bool) -> asyncio.Event:
@@ -230,22 +261,42 @@ def seconds(text: str) -> float:
     return value
 
 
-def main(make_app: Callable[..., web.Application], description: str, **times: tuple[float, str]) -> None:
-    """Run one feed server as a process until it is told to stop.
+def amount(text: str) -> float:
+    """An option's value that is a rate; 0 is none. Raises `ValueError`."""
+    if not 0 <= (value := float(text)) < float("inf"):
+        raise ValueError("a rate is 0 or more and not endless")
+    return value
 
-    `wait_s=(25.0, "meaning")` adds the option --wait, whose value is passed on as `make_app(..., wait_s=...)`.
+
+def build(make_app: Callable, *, keep: int, epoch: str | None = None, **chosen):
+    """The application, on a feed of its own if it serves one."""
+    if "feed" in inspect.signature(make_app).parameters:
+        return make_app(Feed(keep=keep, epoch=epoch), **chosen)
+    return make_app(**chosen)
+
+
+def main(make_app: Callable, description: str, **choices: tuple) -> None:
+    """Run one server as a process until it is told to stop.
+
+    `wait_s=(25.0, "meaning")` adds the option --wait, a time in seconds whose value is passed on as `make_app(...,
+    wait_s=...)`; `rate=(1000, "meaning", amount)` adds --rate, read by `amount`; `compress=(False, "meaning")` a flag.
     """
     parser = arguments(description)
-    for name, (default, meaning) in times.items():
-        text = f"{meaning} (default %(default)s s)"
-        parser.add_argument(f"--{name.removesuffix('_s')}", dest=name, type=seconds, default=default, help=text)
+    for name, (default, meaning, *kind) in choices.items():
+        option = f"--{name.removesuffix('_s').replace('_', '-')}"
+        if default is False:
+            parser.add_argument(option, dest=name, action="store_true", help=meaning)
+        else:
+            text = f"{meaning} (default %(default)s{'' if kind else ' s'})"
+            parser.add_argument(option, dest=name, type=kind[0] if kind else seconds, default=default, help=text)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    many_files()
 
     async def run():
         stop = stop_event(options.exit_on_eof)
-        chosen = {name: getattr(options, name) for name in times}
-        app = make_app(Feed(keep=options.keep), origins=tuple(options.origin), **chosen)
+        chosen = {name: getattr(options, name) for name in choices}
+        app = build(make_app, keep=options.keep, origins=tuple(options.origin), **chosen)
         async with serving(app, options.host, options.port) as url:
             print(f"listening on {url}", flush=True)
             await stop.wait()

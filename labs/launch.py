@@ -13,6 +13,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +26,7 @@ from labs.link import Link
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 3.0
+SOCKETS = ("raw_websocket", "websocket")  # the feed servers to which one publishes with a text frame
 
 
 class LaunchError(RuntimeError):
@@ -92,17 +96,35 @@ class Server:
         return self.link.url
 
     @property
+    def ws(self) -> str:
+        """The same for a WebSocket: ws://…"""
+        return self.link.ws
+
+    @property
     def log(self) -> list[str]:
         """What the server wrote to its log, the last lines."""
         return list(self.host.log)
 
+    @asynccontextmanager
+    async def publisher(self) -> AsyncIterator[Callable[[str], Awaitable[Event]]]:
+        """A function that publishes one event, over a kept connection: `async with server.publisher() as publish`.
+
+        It goes past the link, so that the ledger counts readers' bytes alone.
+        """
+        if self.name in SOCKETS:
+            async with clients.socket_publisher(self.origin, (await self.usage())["cursor"]) as publish:
+                yield publish
+        else:
+            async with clients.session() as http:
+                yield partial(clients.publish, http, self.origin)
+
     async def publish(self, data: str) -> Event:
-        """Publish one event, past the link, so that the ledger counts readers' bytes alone."""
-        async with clients.session() as http:
-            return await clients.publish(http, self.origin, data)
+        """Publish one event, past the link."""
+        async with self.publisher() as publish:
+            return await publish(data)
 
     async def usage(self) -> dict:
-        """What the server process has used and holds: `cpu_ns`, `tasks`, `pid`."""
+        """What the server process has used and holds: `cpu_ns`, `tasks`, `pid`; a socket server's feed also its `cursor`."""
         async with clients.session() as http, http.get(f"{self.origin}/healthz") as response:
             return await response.json()
 

@@ -193,6 +193,11 @@ class Link:
         link.url = f"http://127.0.0.1:{link._server.sockets[0].getsockname()[1]}"
         return link
 
+    @property
+    def ws(self) -> str:
+        """`url` for a WebSocket: ws://host:port."""
+        return self.url.replace("http", "ws", 1)
+
     async def close(self):
         """Stop accepting, and drop every connection."""
         self._server.close()

@@ -16,8 +16,7 @@ from typing import Any
 import async_solipsism
 from async_solipsism import SleepForeverError as WaitsForever  # noqa: F401  (part of what this module offers)
 
-from labs.feed import Feed
-from labs.hosting import serving
+from labs.hosting import build, serving
 from labs.launch import Launching
 
 WALL_LIMIT_S = 60.0  # real seconds for one run, on a machine that may be busy
@@ -87,7 +86,11 @@ def in_thread(work: Callable[[], Any], *, wall_limit_s: float) -> Any:
 
     thread = threading.Thread(target=keep_outcome, daemon=True)
     thread.start()
-    thread.join(wall_limit_s)
+    try:
+        thread.join(wall_limit_s)
+    except BaseException:  # an interrupt: the work is not wanted any more
+        end(thread)
+        raise
     if thread.is_alive():
         end(thread)
         raise Spins
@@ -109,20 +112,22 @@ def end(thread: threading.Thread) -> None:
 class InMemory:
     """A server in this process, on the virtual event loop; each start is a new epoch, always the same ones."""
 
-    def __init__(self, name: str, *, keep: int = 10_000):
-        self.name, self.keep, self.starts = name, keep, 0
+    def __init__(self, name: str, *, keep: int = 10_000, **settings):
+        self.name, self.keep, self.settings, self.starts = name, keep, settings, 0
         self.log: list[str] = []
 
     async def start(self) -> str:
         self.starts += 1
-        app = import_module(f"labs.servers.{self.name}").make_app(Feed(keep=self.keep, epoch=f"{self.starts:08x}"))
-        self._serving = serving(app)
+        make_app = import_module(f"labs.servers.{self.name}").make_app
+        self._serving = serving(build(make_app, keep=self.keep, epoch=f"{self.starts:08x}", **self.settings))
         return await self._serving.__aenter__()
 
     async def stop(self) -> None:
         await self._serving.__aexit__(None, None, None)
 
 
-def launch(name: str, *, rtt_ms: float = 0.0, jitter_ms: float = 0.0, seed: int = 0, keep: int = 10_000) -> Launching:
-    """What `labs.launch.launch` is to real time: a server behind a link, in virtual time."""
-    return Launching(InMemory(name, keep=keep), rtt_ms=rtt_ms, jitter_ms=jitter_ms, seed=seed)
+def launch(
+    name: str, *, rtt_ms: float = 0.0, jitter_ms: float = 0.0, seed: int = 0, keep: int = 10_000, **settings
+) -> Launching:
+    """What `labs.launch.launch` is to real time: a server behind a link, in virtual time; `settings` are its `make_app`'s."""
+    return Launching(InMemory(name, keep=keep, **settings), rtt_ms=rtt_ms, jitter_ms=jitter_ms, seed=seed)
