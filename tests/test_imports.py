@@ -35,6 +35,8 @@ STARTING += ("os.posix_spawn*", "os.spawn*", "os.system", "os.popen")
 STARTERS = {
     "labs.launch": "starts the servers",
     "labs.doctor": "asks other programs for their versions, and whether one can be started at all",
+    "labs.leash": "starts Redis, and ends it when its own starter has ended",
+    "labs.redis_process": "starts Redis on its leash",
     "labs.progress": "runs a learner's answers, each alone",
 }
 
@@ -48,6 +50,8 @@ MAY_IMPORT = {
     "labs.link": (*PURE, "labs.clock"),
     "labs.proxy": (*PURE, "labs.clock", "labs.hosting", "labs.clients", "labs.link"),
     "labs.launch": (*PURE, "labs.clock", "labs.clients", "labs.link"),
+    "labs.leash": (),
+    "labs.redis_process": ("labs.leash",),
     "labs.virtual": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.hosting", "labs.launch"),
     "labs.measure*": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.measure*"),
     "labs.charts*": (*PURE, "labs.charts*"),
