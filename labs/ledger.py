@@ -3,6 +3,9 @@
 A *start line* is a request line or a status line (RFC 9112 §3 and §4). *Payload* is the events themselves; *framing* is
 what the transport adds inside the body to keep them apart: the brackets and commas of a JSON array, the sizes of chunks.
 
+After a 101 a connection carries frames (RFC 6455 §5.2), each of them a message here. A frame's head and its key are framing,
+what it carries is payload, and a control frame is framing altogether.
+
 What has begun but not ended, such as a response that never ends, is in the ledger with the bytes that have come so far.
 """
 
@@ -11,17 +14,21 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
+
+from labs.frames import mask
 
 PARTS = ("request line", "request headers", "status line", "response headers", "framing", "payload")
 START_LINE = re.compile(rb"[A-Z]{1,16}( |$)|HTTP/")  # how a message begins, however little of it there is
 CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(;.*)?")  # RFC 9112 §7.1
 LENGTH = re.compile(r"[0-9]{1,15}")
+FRAMES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
 
 @dataclass(slots=True)
 class Message:
-    """One request or response as captured. Times in monotonic nanoseconds; `arrived` is None if its end never did."""
+    """One request, response or frame as captured. Times in monotonic nanoseconds; `arrived` is None if its end never did."""
 
     connection: int
     direction: str
@@ -34,6 +41,9 @@ class Message:
     raw_head: bytes = field(repr=False, default=b"")
     raw_body: bytes = field(repr=False, default=b"")  # with transfer coding
     finished: bool = True  # False: more may follow, for all that has crossed the link so far
+    frame: str = (
+        ""  # what a frame is: text, ping, close 1000 …; with … at its end if its message goes on in the next one
+    )
 
     @property
     def size(self) -> int:
@@ -43,7 +53,7 @@ class Message:
     @property
     def events(self) -> list[dict]:
         """The events that the body carries, as JSON objects."""
-        return events_in(self.body, self.headers)
+        return events_in(b"[%s]" % self.body if self.frame == "text" else self.body, self.headers)
 
     @property
     def text(self) -> str:
@@ -124,31 +134,80 @@ def is_whole_response(data: bytes) -> bool:
 
 
 def messages(chunks: Iterable) -> list[Message]:
-    """The HTTP messages in a trace, finished or not, in the order their last byte was sent. They hold every byte of it."""
+    """The messages in a trace, finished or not, in the order their last byte was sent. They hold every byte of it."""
     connections: dict[int, dict[str, list]] = {}
     for chunk in chunks:
         connections.setdefault(chunk.connection, {"up": [], "down": []})[chunk.direction].append(chunk)
     found = []
     for ways in connections.values():
         requests = list(_in_stream(ways["up"]))
-        found += [*requests, *_in_stream(ways["down"], (r.start_line.split(" ")[0] for r in requests))]
+        responses = list(
+            _in_stream(ways["down"], methods=(r.start_line.split(" ")[0] for r in requests), switches=is_101)
+        )
+        if any(map(is_101, responses)):
+            requests = list(_in_stream(ways["up"], switches=asks_to_switch))
+        found += [*requests, *responses]
     return sorted(found, key=lambda message: message.sent)
 
 
-def _in_stream(chunks: list, methods: Iterable[str] = ()) -> Iterator[Message]:
-    """The messages that one side of a connection sent; responses answer requests with these `methods`, one by one."""
+def is_101(message: Message) -> bool:
+    """Whether frames follow this answer."""
+    return message.start_line.startswith("HTTP/1.1 101")
+
+
+def asks_to_switch(message: Message) -> bool:
+    """Whether this request is the one that a 101 answers."""
+    return message.headers.get("upgrade", "").lower() == "websocket"
+
+
+def _in_stream(chunks: list, *, methods: Iterable[str] = (), switches=lambda message: False) -> Iterator[Message]:
+    """The messages that one side of a connection sent; responses answer requests with these `methods`, one by one.
+
+    After the message that `switches` come frames.
+    """
     data, methods = b"".join(chunk.data for chunk in chunks), iter(methods)
-    ends, at = list(accumulate(chunk.size for chunk in chunks)), 0
+    ends, at, framed = list(accumulate(chunk.size for chunk in chunks)), 0, False
     while at < len(data):
-        head, body, end = _read(data, at, methods)
-        stop = len(data) if end is None else end
-        raw_body = data[at + len(head) : stop]
-        start_line, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
-        parts = split(head, raw_body, len(raw_body) - len(body) + framing_in(headers, body))
+        fields, stop = (_frame if framed else partial(_http, methods=methods))(data, at)
         last = chunks[bisect_left(ends, stop)]
-        common = (last.connection, last.direction, start_line, headers, body, parts, last.sent, last.arrived)
-        yield Message(*common, head, raw_body, finished=end is not None)
-        at = stop
+        yield (message := Message(last.connection, last.direction, sent=last.sent, arrived=last.arrived, **fields))
+        at, framed = stop, framed or switches(message)
+
+
+def _http(data: bytes, at: int, methods: Iterator[str]) -> tuple[dict, int]:
+    """What `Message` holds of the request or the response at `data[at]`, and where it ends so far."""
+    head, body, end = _read(data, at, methods)
+    stop = len(data) if end is None else end
+    raw_body = data[at + len(head) : stop]
+    start_line, headers = parse_head(head.removesuffix(b"\r\n\r\n"))
+    parts = split(head, raw_body, len(raw_body) - len(body) + framing_in(headers, body))
+    named = {"start_line": start_line, "headers": headers, "body": body, "parts": parts, "finished": end is not None}
+    return named | {"raw_head": head, "raw_body": raw_body}, stop
+
+
+def _frame(data: bytes, at: int) -> tuple[dict, int]:
+    """What `Message` holds of the frame at `data[at]`, and where it ends so far. Takes any frame, however wrong."""
+    size, width = data[at + 1 : at + 2] or b"\0", 0
+    if (short := size[0] & 127) > 125:
+        width = 2 if short == 126 else 8
+    key = at + 2 + width
+    begin = key + 4 * (size[0] >> 7)
+    end = begin + (int.from_bytes(data[at + 2 : key], "big") if width else short)
+    raw_head, raw_body = data[at:begin], data[begin:end]
+    body = mask(raw_body, data[key:begin]) if begin - key == 4 and raw_body else raw_body
+    framing = len(raw_head) + len(raw_body) * (data[at] & 8) // 8  # a control frame has no payload of the application
+    parts = {"framing": framing, "payload": len(raw_head) + len(raw_body) - framing}
+    named = {"start_line": "", "headers": {}, "body": body, "parts": parts, "finished": end <= len(data)}
+    named["frame"] = label(data[at], body)
+    return named | {"raw_head": raw_head, "raw_body": raw_body}, min(end, len(data))
+
+
+def label(first: int, body: bytes) -> str:
+    """What a frame with this first byte and this payload is."""
+    name = FRAMES.get(first & 15, f"opcode {first & 15}")
+    if name == "close" and len(body) >= 2:
+        name = f"close {int.from_bytes(body[:2], 'big')}"
+    return name + ", compressed" * (first >> 6 & 1) + " …" * (first < 128)
 
 
 def _read(data: bytes, at: int, methods: Iterator[str]) -> tuple[bytes, bytes, int | None]:

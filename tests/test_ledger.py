@@ -112,10 +112,88 @@ def test_answer_to_head_has_no_body():
 
 
 def test_bytes_that_are_not_http_are_payload_without_a_head():
-    switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
-    response, rest = messages(captured(switched + b"\x81\x02hi\r\n\r\nGET / HTTP/1.1\r\n\r\n"))
+    response, rest = messages(captured(ANSWER + b"\x81\x02hi\r\n\r\nGET / HTTP/1.1\r\n\r\n"))
     assert response.finished
     assert (rest.start_line, rest.headers, rest.parts["payload"], rest.finished) == ("", {}, 4 + 4 + 18, False)
+
+
+# After a 101: frames (RFC 6455 §5.7 has these bytes).
+
+
+UPGRADE = b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+HELLO = b"\x81\x05Hello"
+MASKED_HELLO = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"
+BYTES_256 = b"\x82\x7e\x01\x00" + bytes(256)
+BYTES_64K = b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + bytes(65536)
+EVENT = b'\x81\x09{"id": 2}'
+
+
+def frames(data: bytes, *cuts: int) -> list:
+    """The frames of a server that says this after its 101."""
+    up, down = captured(UPGRADE, direction="up"), captured(SWITCHED + data, *(len(SWITCHED) + cut for cut in cuts))
+    request, switched, *rest = messages(up + down)
+    assert (request.frame, switched.frame, switched.parts["framing"]) == ("", "", 0)
+    return rest
+
+
+@pytest.mark.parametrize(
+    "data, label, body, framing, payload",
+    [
+        (HELLO, "text", b"Hello", 2, 5),
+        (MASKED_HELLO, "text", b"Hello", 6, 5),
+        (BYTES_256, "binary", bytes(256), 4, 256),
+        (BYTES_64K, "binary", bytes(65536), 10, 65536),
+        (b"\x01\x03Hel", "text …", b"Hel", 2, 3),
+        (b"\x80\x02lo", "continuation", b"lo", 2, 2),
+        (b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00", "text, compressed", b"\xf2\x48\xcd\xc9\xc9\x07\x00", 2, 7),
+        (b"\x89\x05Hello", "ping", b"Hello", 7, 0),
+        (b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", "pong", b"Hello", 11, 0),
+        (b"\x88\x00", "close", b"", 2, 0),
+        (b"\x88\x05\x03\xe9bye", "close 1001", b"\x03\xe9bye", 7, 0),
+        (b"\x83\x00", "opcode 3", b"", 2, 0),
+    ],
+)
+def test_frame_is_named_and_split(data, label, body, framing, payload):
+    (frame,) = frames(data)
+    assert (frame.frame, frame.body, frame.finished) == (label, body, True)
+    assert frame.parts == {"framing": framing, "payload": payload}
+    assert frame.raw_head + frame.raw_body == data
+
+
+def test_text_frame_with_an_event_holds_that_event():
+    assert [frame.events for frame in frames(EVENT + HELLO)] == [[{"id": 2}], []]
+
+
+def test_frames_go_up_after_the_request_that_was_answered_by_a_101():
+    plain = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    up = captured(plain + UPGRADE + MASKED_HELLO + MASKED_HELLO, direction="up")
+    found = messages(up + captured(ANSWER + SWITCHED + HELLO))
+    assert [m.frame for m in found if m.direction == "up"] == ["", "", "text", "text"]
+
+
+def test_upgrade_that_was_refused_is_followed_by_http():
+    up = captured(UPGRADE + REQUEST, direction="up")
+    found = messages(up + captured(ANSWER + ANSWER))
+    assert [m.start_line[:5] for m in found if m.direction == "up"] == ["GET /", "GET /"]
+    assert not any(m.frame for m in found)
+
+
+ALL_FRAMES = MASKED_HELLO + BYTES_256 + b"\x89\x00" + EVENT + b"\x82\x7f\x3f" + bytes(7) + b"rest"
+
+
+@given(st.sets(st.integers(1, len(ALL_FRAMES) - 1)))
+def test_split_anywhere_the_frames_are_the_same(cuts):
+    found = frames(ALL_FRAMES, *cuts)
+    assert [m.frame for m in found] == ["text", "binary", "ping", "text", "binary"]
+    assert [m.finished for m in found] == [True, True, True, True, False]
+    assert sum(total(found).values()) == len(ALL_FRAMES)
+
+
+@given(st.binary(max_size=300), st.integers(0, 300))
+def test_any_bytes_after_a_101_add_up(data, cut):
+    for part in (data, ALL_FRAMES[:cut], ALL_FRAMES[cut:]):
+        assert sum(total(frames(part)).values()) == len(part)
 
 
 def test_pipelined_messages_come_in_the_order_of_their_last_byte():
