@@ -71,11 +71,11 @@ class Script:
 
 
 @asynccontextmanager
-async def crowd(url: str, size: int, target: str = "/events"):
+async def crowd(url: str, size: int, target: str = "/events", headers: tuple[str, ...] = ()):
     """So many readers, each of whom has asked for `target`; all of them leave at the end."""
     readers = [await Reader.open(url) for _ in range(size)]
     for reader in readers:
-        reader.ask(target)
+        reader.ask(target, *headers)
     try:
         yield readers
     finally:

@@ -12,7 +12,7 @@ from crowd import becomes, crowd, descriptors
 from simulated import now_ms, simulated
 from transports import FEEDS
 
-from labs import clients, launch, virtual
+from labs import launch, virtual
 from labs.feed import Gone
 from labs.ledger import messages, total
 
@@ -34,10 +34,10 @@ async def read_through_cuts(server, follow, *, seed: int, cuts: int, pace_s: flo
     rng = random.Random(seed)
     streams = [follow(server.url) for _ in range(3)]
 
-    async def publish():
-        async with clients.session() as http:
+    async def talk():
+        async with server.publisher() as publish:
             for n in range(400):
-                await clients.publish(http, server.origin, str(n))
+                await publish(str(n))
                 await asyncio.sleep(rng.expovariate(1 / pace_s))
 
     async def cut():
@@ -46,7 +46,7 @@ async def read_through_cuts(server, follow, *, seed: int, cuts: int, pace_s: flo
             server.link.cut()
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(publish())
+        group.create_task(talk())
         group.create_task(cut())
         readers = [group.create_task(take(stream, 400)) for stream in streams]
     for stream in streams:
@@ -171,7 +171,7 @@ async def test_reader_is_told_of_a_restart_and_can_begin_anew(name):
 async def test_simulated_readers_who_leave_a_silent_feed_leave_no_task(name):
     async with virtual.launch(name) as server:
         before = len(asyncio.all_tasks())
-        async with crowd(server.url, 100):
+        async with crowd(server.url, 100, headers=FEEDS[name].headers):
             await asyncio.sleep(1)
         await asyncio.sleep(2)
         assert len(asyncio.all_tasks()) == before
@@ -180,12 +180,12 @@ async def test_simulated_readers_who_leave_a_silent_feed_leave_no_task(name):
 @every_transport
 @simulated
 async def test_simulated_stop_ends_every_stream_within_two_seconds(name):
-    async with virtual.launch(name) as server, crowd(server.origin, 200) as readers:
+    async with virtual.launch(name) as server, crowd(server.origin, 200, headers=FEEDS[name].headers) as readers:
         await asyncio.sleep(1)
         start = now_ms()
         await server.host.stop()
         assert now_ms() - start < 2000
-        assert all([(await reader.rest()).startswith(b"HTTP/1.1 200 OK\r\n") for reader in readers])
+        assert all([(await reader.rest()).startswith(FEEDS[name].opens_with) for reader in readers])
         await server.host.start()  # so that the block can stop it again
 
 
@@ -197,7 +197,7 @@ async def test_hundred_readers_who_leave_a_real_silent_feed_leave_nothing_behind
     async with launch.launch(name) as server:
         idle = await server.usage()
         files = descriptors(idle["pid"])
-        async with crowd(server.origin, 100):
+        async with crowd(server.origin, 100, headers=FEEDS[name].headers):
 
             async def all_are_there():
                 return (await server.usage())["tasks"] >= idle["tasks"] + 100
@@ -213,7 +213,7 @@ async def test_hundred_readers_who_leave_a_real_silent_feed_leave_nothing_behind
 
 @every_transport
 async def test_sigterm_with_two_hundred_readers_ends_every_stream_and_exits(name):
-    async with launch.launch(name) as server, crowd(server.origin, 200) as readers:
+    async with launch.launch(name) as server, crowd(server.origin, 200, headers=FEEDS[name].headers) as readers:
 
         async def all_are_there():
             return (await server.usage())["tasks"] >= 200

@@ -22,6 +22,7 @@ FOLLOW = {
     "http_polling": lambda url, rng, **after: clients.polling(url, every=10.0, **after),
     "long_polling": lambda url, rng, **after: clients.long_polling(url, rng=rng, **after),
     "sse": lambda url, rng, **after: clients.sse(url, rng=rng, **after),
+    **dict.fromkeys(("raw_websocket", "websocket"), lambda url, rng, **after: clients.websocket(url, rng=rng, **after)),
 }
 
 
@@ -45,7 +46,8 @@ async def eventful_hour(name: str):
         async def publish():
             for n in range(HOUR_S // 10):
                 await asyncio.sleep(rng.expovariate(1 / 10))
-                await server.publish(str(n))
+                with suppress(OSError):  # the server is just restarting
+                    await server.publish(str(n))
 
         async def disturb():
             for _ in range(HOUR_S // 60):

@@ -17,11 +17,25 @@ class Transport:
     follow: Callable[..., AsyncIterator[Event]]
     options: tuple[str, ...] = ()  # of its process, in tests that cut its readers often
     push: bool = True  # readers have a request that is open while nothing happens
+    headers: tuple[str, ...] = ()  # of a request for the events
+    opens_with: bytes = b"HTTP/1.1 200 OK\r\n"
 
+
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",  # RFC 6455 §1.3
+)
 
 FEEDS = {
     "http_polling": Transport(lambda url, **after: clients.polling(url, every=0.05, **after), push=False),
     "long_polling": Transport(clients.long_polling),
     "sse": Transport(clients.sse, options=("--retry", "0.01")),
+    **dict.fromkeys(
+        ("raw_websocket", "websocket"),
+        Transport(clients.websocket, headers=UPGRADE, opens_with=b"HTTP/1.1 101 Switching Protocols\r\n"),
+    ),
 }
-HTTP = [name for name in FEEDS if name in ("http_polling", "long_polling", "sse")]
+SOCKETS = [name for name in FEEDS if FEEDS[name].headers]
+HTTP = [name for name in FEEDS if name not in SOCKETS]
