@@ -81,8 +81,8 @@ class Request:
         return query(self.target)
 
     def words(self, name: str) -> list[str]:
-        """The values of a header that is a list."""
-        return [word.strip() for word in self.headers.get(name, "").split(",") if word.strip()]
+        """The values of a header that is a list of words in any case, here in lower case."""
+        return [word.strip().lower() for word in self.headers.get(name, "").split(",")]
 
 
 def query(target: str) -> dict[str, str]:
@@ -117,18 +117,22 @@ def parse(text: str) -> Request:
             raise Refusal(400, "a header is a name, a colon and a value")
         name, value = match[1].lower(), match[2]
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if "," in headers.get("host", "" if version == "1.0" else ","):  # RFC 9112 §3.2
-        raise Refusal(400, "a request names its host once")
     return Request(method, target, version, headers)
+
+
+def host(request: Request) -> str:
+    """The name by which the server was asked, with its port if that was said (RFC 9112 §3.2). Raises `Refusal`."""
+    name = request.headers.get("host", "" if request.version == "1.0" else None)
+    if name is None or "," in name:
+        raise Refusal(400, "a request names its host, once")
+    return name
 
 
 def upgrade_key(request: Request) -> str:
     """The key of a request that rightly asks for a WebSocket (RFC 6455 §4.2.1). Raises `Refusal`."""
     if request.method != "GET":
         raise Refusal(405, "a WebSocket begins with GET", {"Allow": "GET"})
-    if "websocket" not in [word.lower() for word in request.words("upgrade")] or "upgrade" not in [
-        word.lower() for word in request.words("connection")
-    ]:
+    if "websocket" not in request.words("upgrade") or "upgrade" not in request.words("connection"):
         raise Refusal(426, "this path is a WebSocket's", {"Upgrade": "websocket", "Connection": "Upgrade, close"})
     if request.version != "1.1":
         raise Refusal(505, "a WebSocket begins with HTTP/1.1")
@@ -144,7 +148,7 @@ def upgrade_key(request: Request) -> str:
 
 def choose(request: Request, protocols: Sequence[str]) -> str | None:
     """The subprotocol to speak: the first of ours that the client offers, or none (RFC 6455 §4.2.2)."""
-    offered = request.words("sec-websocket-protocol")
+    offered = [name.strip() for name in request.headers.get("sec-websocket-protocol", "").split(",")]
     return next((protocol for protocol in protocols if protocol in offered), None)
 
 

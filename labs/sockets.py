@@ -27,7 +27,7 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from labs.feed import BadCursor, Feed, Gone
-from labs.handshake import Answer, Refusal, Request, upgrade_key
+from labs.handshake import Answer, Refusal, Request, host, upgrade_key
 from labs.hosting import PATIENCE_S, amount, foreign, held, page_text, positive, reachable_here_only, url_of
 
 PING_S = 20.0
@@ -80,7 +80,7 @@ class Service:
 
     def answer(self, request: Request) -> Answer | None:
         """What is said over HTTP; None when the request rightly opens a socket. Raises `Refusal`."""
-        names = {"Host": request.headers.get("host", ""), "Origin": request.headers.get("origin")}
+        names = {"Host": host(request), "Origin": request.headers.get("origin")}
         if refusal := foreign(names, origins=self.origins, local=self.local):
             raise Refusal(*refusal)
         if request.path in self.handlers:
@@ -98,9 +98,9 @@ class Service:
         """What /healthz tells; of a feed also its newest cursor, so that one can begin to follow it from now on."""
         return held() | ({"cursor": self.feed.cursor} if self.feed else {})
 
-    def serving(self, host: str, port: int):
+    def serving(self, address: str, port: int):
         """Serve while the block runs, frames and all carried by `websockets`."""
-        return serving(self, host, port)
+        return serving(self, address, port)
 
 
 def known_cursor(feed: Feed, request: Request) -> None:
@@ -140,12 +140,18 @@ class Connection(ServerConnection):
         if isinstance(event, Frame) and event.fin and not self.allowance.spend() and self.state is State.OPEN:
             self.protocol.fail(1008, "too many messages")
             self.send_data()
-            self.loop.call_later(CLOSE_S, self.transport.abort)
+            self.loop.call_later(PATIENCE_S, drop, self.transport)
 
     async def drain(self):
         """Wait for a slow reader, but not for ever."""
         async with asyncio.timeout(2 * self.ping_interval if self.paused else None):
             await super().drain()
+
+
+def drop(transport: asyncio.Transport) -> None:
+    """End a connection now. One that has ended has no protocol any more, and asyncio cannot abort it again."""
+    if transport.get_protocol() is not None:
+        transport.abort()
 
 
 def as_request(request: LibraryRequest) -> Request:
@@ -155,9 +161,9 @@ def as_request(request: LibraryRequest) -> Request:
 
 
 @asynccontextmanager
-async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serving(service: Service, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve while the block runs; yields the URL. At the end every client gets 1001 and a second to answer."""
-    service.local = reachable_here_only(host)
+    service.local = reachable_here_only(address)
     connections: set[Connection] = set()
 
     def respond(connection: Connection, request: LibraryRequest) -> Response | None:
@@ -173,7 +179,7 @@ async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> A
 
     server = await serve(
         handle,
-        host,
+        address,
         port,
         process_request=respond,
         create_connection=lambda *args, **settings: Connection(
@@ -189,7 +195,7 @@ async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> A
         max_size=service.max_size,
     )
     try:
-        yield url_of(server, host)
+        yield url_of(server, address)
     finally:
         server.close()
         asyncio.get_running_loop().call_later(CLOSE_S, abort_all, connections)
@@ -199,4 +205,4 @@ async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> A
 def abort_all(connections: set[Connection]) -> None:
     """Drop the connections that are still open."""
     for connection in list(connections):
-        connection.transport.abort()
+        drop(connection.transport)

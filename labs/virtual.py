@@ -53,7 +53,8 @@ class Loop(async_solipsism.EventLoop):
         """Close what the coroutine has left open first; it may be an answer that forgot to."""
         try:
             for transport in list(self._transports.values()):
-                transport.abort()
+                if transport.get_protocol() is not None:  # it has not ended yet
+                    transport.abort()
             if not self.is_closed():
                 self.call_soon(self.stop)
                 self.run_forever()  # one turn, in which the connections end

@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # no input, no output
-PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.rooms*", "labs.ledger", "labs.models*")
-SERVING = ("labs.hosting", "labs.sockets", "labs.sockets", "labs.outbox", "labs.lobby", "labs.raw_engine", "labs.bus")  # what servers are made of
+PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.handshake", "labs.rooms*", "labs.ledger", "labs.models*")
+SERVING = ("labs.hosting", "labs.sockets", "labs.outbox", "labs.lobby", "labs.raw_engine", "labs.bus")  # of servers
 OUTSIDE = (
     "asyncio.subprocess",
     "aiohttp*",
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "labs.servers*": (*PURE, *SERVING, "labs.clock"),
     "labs.clients": (*PURE, "labs.clock"),
     "labs.link": (*PURE, "labs.clock"),
+    "labs.conformance": PURE,
     "labs.proxy": (*PURE, "labs.clock", "labs.hosting", "labs.clients", "labs.link"),
     "labs.launch": (*PURE, "labs.clock", "labs.clients", "labs.link"),
     "labs.leash": (),

@@ -21,7 +21,7 @@ from labs.feed import Event, Feed, Gone
 from labs.frames import Assembler, FrameReader, Opcode, Violation, encode, encode_close, parse_close
 from labs.handshake import Refusal, Request, choose, read, switch, upgrade_key
 from labs.hosting import BODY_LIMIT, PATIENCE_S, main, reachable_here_only, url_of
-from labs.sockets import CLOSE_S, OPTIONS, Allowance, Service, known_cursor
+from labs.sockets import CLOSE_S, OPTIONS, Allowance, Service, drop, known_cursor
 
 AT_ONCE = (
     100  # events that one reader may hold; a slower one's others stay in the feed, and leave it when their time comes
@@ -78,7 +78,7 @@ class Socket:
         if not self.closing:
             self.closing = True
             self.writer.write(encode(Opcode.CLOSE, payload))
-            asyncio.get_running_loop().call_later(PATIENCE_S, self.writer.transport.abort)
+            asyncio.get_running_loop().call_later(PATIENCE_S, drop, self.writer.transport)
 
     async def keep_alive(self) -> None:
         """Ping, so that nothing on the way forgets a silent connection; a peer from whom nothing has come since is dead."""
@@ -87,7 +87,7 @@ class Socket:
             self.heard = False
             self.writer.write(encode(Opcode.PING))
             await asyncio.sleep(self.ping_s)
-        self.writer.transport.abort()
+        drop(self.writer.transport)
 
 
 async def echo(socket: Socket, messages: AsyncIterator[str | bytes]) -> None:
@@ -154,12 +154,12 @@ class Streams(Service):
     """The service over asyncio's streams."""
 
     @asynccontextmanager
-    async def serving(self, host: str, port: int) -> AsyncIterator[str]:
+    async def serving(self, address: str, port: int) -> AsyncIterator[str]:
         """Serve while the block runs; yields the URL. At the end every client gets 1001 and a second to answer."""
-        self.local, self.tasks, self.sockets = reachable_here_only(host), {}, {}
-        server = await asyncio.start_server(self.connected, host, port)
+        self.local, self.tasks, self.sockets = reachable_here_only(address), {}, {}
+        server = await asyncio.start_server(self.connected, address, port)
         try:
-            yield url_of(server, host)
+            yield url_of(server, address)
         finally:
             server.close()
             for socket in self.sockets:
@@ -167,7 +167,7 @@ class Streams(Service):
             if self.tasks:
                 await asyncio.wait(self.tasks, timeout=CLOSE_S)
             for writer in self.tasks.values():
-                writer.transport.abort()
+                drop(writer.transport)
             if self.tasks:
                 await asyncio.wait(self.tasks)
 
@@ -175,12 +175,13 @@ class Streams(Service):
         """One connection, from its first byte to its end."""
         self.tasks[asyncio.current_task()] = writer
         try:
-            with suppress(ConnectionError, TimeoutError):
+            with suppress(OSError, TimeoutError):  # the client has left, or takes too long
                 await self.talk(reader, writer)
                 await linger(reader, writer)
         finally:
-            del self.tasks[asyncio.current_task()]
             writer.close()
+            asyncio.get_running_loop().call_later(PATIENCE_S, drop, writer.transport)
+            del self.tasks[asyncio.current_task()]
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the request; if it opens a socket, leave that to the handler of its path."""
