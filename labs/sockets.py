@@ -144,7 +144,9 @@ class Connection(ServerConnection):
 
     async def drain(self):
         """Wait for a slow reader, but not for ever."""
-        async with asyncio.timeout(2 * self.ping_interval if self.paused else None):
+        if not self.paused:  # for nearly every message; a time limit that nobody needs would cost a quarter of its sending
+            return await super().drain()
+        async with asyncio.timeout(2 * self.ping_interval):
             await super().drain()
 
 
