@@ -179,10 +179,10 @@ def reachable_here_only(host: str) -> bool:
     return host in ("127.0.0.1", "::1", "localhost") and "JUPYTERHUB_SERVICE_PREFIX" not in os.environ
 
 
-def url_of(server: asyncio.Server, host: str) -> str:
+def url_of(server: asyncio.Server, host: str, tls: object = None) -> str:
     """Where a server listens."""
     named = f"[{host}]" if ":" in host else host  # RFC 3986 §3.2.2
-    return f"http://{named}:{server.sockets[0].getsockname()[1]}"
+    return f"http{'s' if tls else ''}://{named}:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager

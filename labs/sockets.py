@@ -14,9 +14,10 @@ Design notes
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -48,6 +49,8 @@ logging.getLogger("websockets").setLevel(logging.WARNING)  # not one line for ev
 class Allowance:
     """How much a client may still send: `rate` a second, and what it has not used of the last BURST_S seconds."""
 
+    __slots__ = ("at", "clock", "left", "rate")
+
     def __init__(self, rate: float):
         self.rate, self.clock = rate, asyncio.get_running_loop().time
         self.left, self.at = rate * BURST_S, self.clock()
@@ -76,6 +79,8 @@ class Service:
     max_size: int = MAX_SIZE
     rate: float = RATE
     compress: bool = False
+    reads: Mapping[str, Callable[[Request], Answer]] = field(default_factory=dict)  # more paths that can be read
+    tls: ssl.SSLContext | None = None
     local: bool = True  # whether only this machine can reach the server
 
     def answer(self, request: Request) -> Answer | None:
@@ -86,12 +91,19 @@ class Service:
         if request.path in self.handlers:
             upgrade_key(request)
             return self.admit(request)
-        if request.path not in ("/", "/healthz"):
+        reads = {"/": self.live_page, "/healthz": self.healthz, **self.reads}
+        if request.path not in reads:
             raise Refusal(404, "there is nothing here")
         if request.method != "GET":
             raise Refusal(405, "this can only be read", {"Allow": "GET"})
-        if request.path == "/":
-            return Answer(200, page_text(self.page), {"Content-Type": "text/html; charset=utf-8"})
+        return reads[request.path](request)
+
+    def live_page(self, request: Request) -> Answer:
+        """GET /: the page that uses this server."""
+        return Answer(200, page_text(self.page), {"Content-Type": "text/html; charset=utf-8"})
+
+    def healthz(self, request: Request) -> Answer:
+        """GET /healthz: 200, and what this server uses and holds."""
         return Answer(200, json.dumps(self.health()), {"Content-Type": "application/json"})
 
     def health(self) -> dict:
@@ -195,9 +207,10 @@ async def serving(service: Service, address: str = "127.0.0.1", port: int = 0) -
         ping_timeout=service.ping_s,
         close_timeout=PATIENCE_S,
         max_size=service.max_size,
+        ssl=service.tls,
     )
     try:
-        yield url_of(server, address)
+        yield url_of(server, address, service.tls)
     finally:
         server.close()
         asyncio.get_running_loop().call_later(CLOSE_S, abort_all, connections)
