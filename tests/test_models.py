@@ -115,6 +115,7 @@ def test_a_question_takes_a_round_trip_and_a_new_connection_one_more():
         "HTTP, new connection": 60,
         "HTTP, kept connection": 30,
         "WebSocket, until open": 60,
+        "raw WebSocket, until open": 60,
     }
     assert set(models.echo_times(30).values()) == {30}
 

@@ -81,10 +81,10 @@ async def _follow(reader: Reader, link: Link, cursor: str, arrived: dict[str, in
 
 
 async def _publish_all(server, due: dict[str, int]) -> None:
-    async with clients.session() as http, asyncio.TaskGroup() as sending:
+    async with server.publisher() as publish, asyncio.TaskGroup() as sending:
         for text, moment in progress(due.items(), "publishing"):
             await sleep_until(moment)
-            sending.create_task(clients.publish(http, server.origin, text))  # the next one does not wait for this one
+            sending.create_task(publish(text))  # the next one does not wait for this one
 
 
 def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
@@ -128,6 +128,11 @@ def long_poller(rtt_ms: float = 0.0, wait_s: float = 25) -> Reader:
 def streamer(rtt_ms: float = 0.0) -> Reader:
     """A reader of server-sent events from a round trip of `rtt_ms` away."""
     return Reader("sse", clients.sse, rtt_ms)
+
+
+def socket_reader(rtt_ms: float = 0.0, name: str = "websocket") -> Reader:
+    """A reader of a socket server, which may be "raw_websocket", from a round trip of `rtt_ms` away."""
+    return Reader(name, clients.websocket, rtt_ms)
 
 
 async def polling(

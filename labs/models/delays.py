@@ -125,9 +125,10 @@ class Stall:
 
 def connect_times(rtt_ms: float) -> dict[str, float]:
     """How long it takes until an answer is there, or a socket open: TCP's handshake is one round trip, each question one."""
-    return {"HTTP, new connection": 2 * rtt_ms, "HTTP, kept connection": rtt_ms, "WebSocket, until open": 2 * rtt_ms}
+    sockets = dict.fromkeys(("WebSocket, until open", "raw WebSocket, until open"), 2 * rtt_ms)
+    return {"HTTP, new connection": 2 * rtt_ms, "HTTP, kept connection": rtt_ms} | sockets
 
 
 def echo_times(rtt_ms: float) -> dict[str, float]:
     """How long it takes until a message that was sent has been answered, on a connection that is open already."""
-    return {"WebSocket, echo": rtt_ms, "POST, kept connection": rtt_ms}
+    return dict.fromkeys(("POST, kept connection", "WebSocket, echo", "raw WebSocket, echo"), rtt_ms)
