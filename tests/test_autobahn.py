@@ -1,0 +1,49 @@
+"""Autobahn's fuzzing client judges both socket servers. What is not plainly good is explained in the README of the tests."""
+
+import asyncio
+import os
+
+import autobahn
+import pytest
+from autobahn import GOOD, verdict
+from transports import SOCKETS
+
+# Case: what Autobahn says about it, if anything. The README of the tests has the reasons.
+EXPLAINED = {
+    "raw_websocket": dict.fromkeys(("6.4.3", "6.4.4"), "NON-STRICT"),
+    "websocket": {
+        **dict.fromkeys(("3.2", "3.3", "4.1.3", "4.1.4", "4.2.3", "4.2.4", "4.2.5", "5.15"), "NON-STRICT"),
+        **dict.fromkeys(("6.4.1", "6.4.2", "6.4.3", "6.4.4"), "NON-STRICT"),
+        "7.1.5": "FAILED, close WRONG CODE",
+        **dict.fromkeys(("9.3.1", "9.3.2", "9.3.3", "9.4.1", "9.4.2", "9.4.3"), "FAILED"),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What Autobahn says to each case, for both servers."""
+    if not autobahn.wstest():
+        if not os.environ.get("CI"):
+            pytest.skip(
+                "Autobahn is not installed (python tests/autobahn.py --install); labs.conformance stands in for it"
+            )
+        try:
+            autobahn.install()
+        except RuntimeError as error:
+            pytest.skip(f"{error}; labs.conformance stands in for it")
+    return asyncio.run(autobahn.judge(SOCKETS))
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_autobahn_finds_nothing_that_is_not_explained(found, name):
+    assert len(found[name]) > 290
+    strange = {case: verdict(said) for case, said in found[name].items() if verdict(said) not in GOOD}
+    assert {case: word for case, word in strange.items() if EXPLAINED[name].get(case) != word} == {}
+
+
+def test_autobahn_finds_no_failure_in_the_server_that_is_made_by_hand(found):
+    failed = {
+        case for case, said in found["raw_websocket"].items() if "FAILED" in (said["behavior"], said["behaviorClose"])
+    }
+    assert failed == set()
