@@ -269,16 +269,20 @@ BAD = {  # a sentence: the close code, the diagnosis, a hint, frames up to their
 }  # fmt: skip
 
 
+def is_frame(value):
+    return isinstance(value, Frame) and isinstance(value.payload, bytes | bytearray)
+
+
 def given(answer, pieces):
     """The frames that a new reader makes of a stream in pieces."""
     with own_pieces(frame_reader):
         reader, found = answer(LIMIT), []
         for piece in pieces:
             got = reader.feed(piece)
-            if not isinstance(got, list) or not all(isinstance(one, Frame) for one in got):
+            if not isinstance(got, list) or not all(map(is_frame, got)):
                 why = "feed returns a list of Frame(opcode, payload, fin), which is empty when no frame has ended"
                 fail("not-a-list-of-frames", f"feed({short(piece)}) returned {short(got)}", hint=why)
-            found += [(one.opcode, one.payload, one.fin) for one in got]
+            found += [(one.opcode, one.payload, bool(one.fin)) for one in got]
         return found
 
 

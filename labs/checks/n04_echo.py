@@ -261,10 +261,10 @@ async def shake_hands(host, request, slug, hint):
     if not status.startswith("HTTP/1.1 101"):
         fail("not-101", *shown, hint="HTTP/1.1 101 Switching Protocols")
     if not end:
-        fail("head-not-ended", *shown, hint="after the headers comes an empty line")
+        fail("head-not-ended", *shown, hint="every line ends with \\r\\n, and after the headers comes an empty one")
     if headers.get("sec-websocket-accept") != ACCEPT:
         fail("wrong-accept", *shown, f"right is  Sec-WebSocket-Accept: {ACCEPT}", hint="accept_key(key), nothing else")
-    if headers.get("upgrade", "").lower() != "websocket" or headers.get("connection", "").lower() != "upgrade":
+    if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in headers.get("connection", "").lower():
         fail("missing-headers", *shown, hint="Upgrade: websocket and Connection: Upgrade belong to every such answer")
 
 
