@@ -5,13 +5,15 @@ transport (Okabe and Ito's palette, told apart by readers with any color vision)
 the model, and one sentence that says the same to those who cannot see it.
 """
 
-from labs.charts.comparisons import compare, cost, strip
+from labs.charts.comparisons import codec, compare, cost, strip
 from labs.charts.delays import distances, distributions, latency, spreads, stall
+from labs.charts.duplex import duplex_ladder
+from labs.charts.frame_view import frames
 from labs.charts.lanes import ladder, stream_ladder
 from labs.charts.look import COLORS, NAMES, Chart, number
-from labs.charts.sizes import bytes_per_event, ledger
+from labs.charts.sizes import bars, bytes_per_event, ledger
 
 __all__ = [
-    "COLORS", "NAMES", "Chart", "bytes_per_event", "compare", "cost", "distances", "distributions", "ladder", "latency",
-    "ledger", "number", "spreads", "stall", "stream_ladder", "strip",
+    "COLORS", "NAMES", "Chart", "bars", "bytes_per_event", "codec", "compare", "cost", "distances", "distributions",
+    "duplex_ladder", "frames", "ladder", "latency", "ledger", "number", "spreads", "stall", "stream_ladder", "strip",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from labs.charts.look import COLORS, GREY, INK, SOFT, Chart, end_labels, figure, in_style, plain
+from labs.charts.look import COLORS, GREY, INK, SOFT, Chart, end_labels, figure, in_style, number, plain
 
 
 @in_style
@@ -56,6 +56,42 @@ def compare(
     axes.set(xlim=(low, high * (high / low) ** 0.28), ylim=axes.get_ylim(), xlabel=xlabel, ylabel=ylabel)
     end_labels(axes, [(row[0], COLORS.get(row[1], INK), *max((row[4] or row[2] or row[3]).items())) for row in rows])
     return Chart(drawn, says)
+
+
+@in_style
+def codec(found: Mapping, *, title: str, says: str, caption: str) -> Chart:
+    """What a message costs a codec by its size: medians, with bars from the 5th to the 95th percentile; log-log, microseconds.
+
+    `found` is what `measure.codec` returns.
+    """
+    drawn, axes = figure(title, caption)
+    colors = {"labs.frames": COLORS["raw_websocket"], "websockets": COLORS["websocket"]}
+    for place, (name, by_size) in enumerate(found.items()):
+        color, sizes = colors.get(name, INK), [size * 1.15 ** (place - 1) for size in by_size]  # side by side
+        low, half, high = ([ms.percentile(p) * 1000 for ms in by_size.values()] for p in (5, 50, 95))
+        axes.vlines(sizes, low, high, color=color, lw=5, alpha=0.35)
+        axes.plot(sizes, half, "o-", color=color, ms=7, lw=1.1)
+    axes.set_xscale("log", base=2), axes.set_yscale("log")
+    sizes = sorted({size for by_size in found.values() for size in by_size})
+    axes.set_xticks(sizes, [_bytes(size) for size in sizes])
+    axes.minorticks_off()
+    plain(axes.yaxis)
+    low, high = axes.get_xlim()
+    axes.set(xlim=(low, high * (high / low) ** 0.22), ylim=axes.get_ylim())
+    axes.set(xlabel="payload of a message (log scale)", ylabel="microseconds for each message (log scale)")
+    ends = []
+    for name, by_size in found.items():
+        size, half = max(by_size), by_size[max(by_size)].percentile(50) * 1000
+        ends.append((f"{name}  {number(half)} µs", colors.get(name, INK), size * 1.25, half))
+    end_labels(axes, ends)
+    return Chart(drawn, says)
+
+
+def _bytes(size: int) -> str:
+    for power, unit in ((20, "MiB"), (10, "KiB")):
+        if size >= 2**power:
+            return f"{size / 2**power:g} {unit}"
+    return f"{size} B"
 
 
 @in_style

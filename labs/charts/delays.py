@@ -54,7 +54,7 @@ def distributions(runs, *, models=(), simulated=(), title: str, says: str, capti
     drawn, axes = figure(title, caption or runs[0].caption, height=5)
     _distributions(axes, runs, models, simulated)
     for place, run in enumerate(runs):
-        height = 0.36 + 0.2 * place
+        height = 0.36 + min(0.2, 0.56 / max(1, len(runs) - 1)) * place
         at = max(FLOOR_MS, run.latency.percentile(100 * height))
         axes.annotate(
             f"{NAMES[run.reader]}: half within {number(round(run.latency.percentile(50)))} ms", (at, height), (10, -4),
@@ -73,16 +73,17 @@ def distributions(runs, *, models=(), simulated=(), title: str, says: str, capti
 @in_style
 def distances(groups, *, title: str, says: str, caption: str) -> Chart:
     """The same at several distances, one panel for each: `groups` is {label: (runs, models, simulated)}."""
-    drawn, panels = figure(title, caption, width=11.5, height=4.4, columns=len(groups))
+    drawn, panels = figure(title, caption, width=11.5, height=4.8, columns=len(groups))
     for axes, (label, (runs, models, simulated)) in zip(panels, groups.items(), strict=True):
         _distributions(axes, runs, models, simulated)
         axes.set_title(label, fontsize=11)
         axes.set_xlabel("delay, ms (log scale)")
+        axes.set_ylim(0, 1.04 + 0.075 * len(runs))  # above the lines, room for their names
+        axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
         for place, run in enumerate(runs):
             half = number(round(run.latency.percentile(50)))
-            axes.text(0.03, 0.97 - 0.075 * place, f"{NAMES[run.reader]}: {half} ms", transform=axes.transAxes, va="top",
-                      color=COLORS[run.reader], fontweight="bold", fontsize=9,
-                      bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7)  # fmt: skip
+            axes.text(0.03, 1.03 + 0.075 * (len(runs) - 1 - place), f"{NAMES[run.reader]}: {half} ms", fontweight="bold",
+                      transform=axes.get_yaxis_transform(), color=COLORS[run.reader], fontsize=9)  # fmt: skip
     panels[0].set_ylabel("share of messages that have arrived")
     return Chart(drawn, says)
 
@@ -108,13 +109,18 @@ def _distributions(axes, runs, models, simulated) -> None:
             ms=5.5,
             zorder=6,
         )
-    for run in runs:
-        _steps(axes, [max(FLOOR_MS, ms) for ms in run.latency.ms], COLORS[run.reader], 2.8)
+    for place, run in enumerate(runs):
+        left = (
+            len(runs) - 1 - place
+        )  # of five, the last three lie on each other: wide under narrow, so that all are seen
+        width = 1.6 + 1.8 * left if len(runs) > 3 and left < 3 else 2.8
+        _steps(axes, [max(FLOOR_MS, ms) for ms in run.latency.ms], COLORS[run.reader], width)
     axes.set_xscale("log")
     low = 0.7 * max(FLOOR_MS, min([*(min(run.latency.ms) for run in runs), *(model.low for model in models)]))
     high = 1.3 * max(run.latency.max for run in runs)
     axes.set(xlim=(low, high), ylim=(0, 1.02))
-    plain(axes.xaxis, ticks=[t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if low <= t <= high * 2])
+    ticks = (1, 10, 100, 1000) if high > 500 * low else (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+    plain(axes.xaxis, ticks=[t for t in ticks if low <= t <= high * 2])
 
 
 def _steps(axes, values, color, width=2.2):

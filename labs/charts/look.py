@@ -11,20 +11,26 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+INK, GREY, SOFT = "#1b1e25", "#5f6673", "#b4b9c1"
+
 COLORS = {
     "http_polling": "#D55E00",
     "long_polling": "#E69F00",
     "sse": "#009E73",
     "websocket": "#0072B2",
+    "raw_websocket": "#56B4E9",
+    "http": GREY,  # a plain request, for comparison
     "you": "#CC79A7",
 }
 
-
-NAMES = {"http_polling": "polling", "long_polling": "long polling", "sse": "SSE", "websocket": "WebSocket"}
-
-
-INK, GREY, SOFT = "#1b1e25", "#5f6673", "#b4b9c1"
-
+NAMES = {
+    "http_polling": "polling",
+    "long_polling": "long polling",
+    "sse": "SSE",
+    "websocket": "WebSocket",
+    "raw_websocket": "raw WebSocket",
+    "http": "HTTP",
+}
 
 STYLE = Path(__file__).with_name("course.mplstyle")
 

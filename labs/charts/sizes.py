@@ -39,8 +39,9 @@ def ledger(
     axes.grid(axis="y", visible=False)
     used = [part for part in PARTS if any(parts.get(part) for parts in rows.values())]
     handles = [mpl.patches.Patch(fc=PARTS[part], ec=SOFT, lw=0.6, label=part) for part in used]
-    axes.legend(handles=handles, ncols=len(used), loc="upper center", bbox_to_anchor=(0.5, -0.16 - 0.5 / len(rows)), fontsize=8.8,
-                handlelength=1.1, columnspacing=1.3)  # fmt: skip
+    # Above the bars, where the layout makes room for it; below them the axis and the caption are in its way.
+    axes.legend(handles=handles, ncols=len(used), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0,
+                fontsize=8.8, handlelength=1.1, columnspacing=1.3)  # fmt: skip
     return Chart(drawn, says)
 
 
@@ -68,4 +69,34 @@ def bytes_per_event(
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis), plain(axes.yaxis)
     axes.set(xlabel="polls for each event (log scale)", ylabel="bytes for each delivered event (log scale)")
+    return Chart(drawn, says)
+
+
+@in_style
+def bars(
+    rows: Mapping[str, float],
+    *,
+    unit: str,
+    title: str,
+    says: str,
+    caption: str,
+    colors: Mapping = {},
+    notes: Mapping = {},
+) -> Chart:
+    """One bar a row, its value written behind it, and after that what `notes` has to say about it."""
+    drawn, axes = figure(title, caption, height=1.5 + 0.5 * len(rows))
+    longest = max(rows.values())
+    for place, (name, value) in enumerate(rows.items()):
+        axes.barh(place, value, color=colors.get(name, GREY), height=0.6)
+        axes.text(value + longest * 0.012, place, number(value), va="center", fontweight="bold")
+        axes.annotate(notes.get(name, ""), (value, place), (14 + 7 * len(number(value)), 0), textcoords="offset points",
+                      va="center", color=GREY, fontsize=9)  # fmt: skip
+    axes.set_yticks(range(len(rows)), rows)
+    for label, name in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set(fontweight="bold", color=colors.get(name, INK))
+    axes.invert_yaxis()
+    axes.set_xlim(0, longest * (1.45 if notes else 1.16))
+    axes.set_xlabel(unit)
+    plain(axes.xaxis)
+    axes.grid(axis="y", visible=False)
     return Chart(drawn, says)
