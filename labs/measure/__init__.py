@@ -3,6 +3,7 @@
 Every function here that is asynchronous takes a running server, real or simulated, and starts none.
 """
 
+from labs.measure.codec_cost import codec
 from labs.measure.delivery import Reader, deliver, long_poller, poller, polling, polling_sweep, socket_reader, streamer
 from labs.measure.instrument import floor
 from labs.measure.pacing import poisson, progress, schedule, sleep_until, until
@@ -11,7 +12,7 @@ from labs.measure.requests import closed_loop, cpu_per_request, open_loop, pause
 from labs.measure.sockets import Upstream, connect_times, echo_times, upstream
 
 __all__ = [
-    "Latencies", "Reader", "Run", "Sample", "Upstream", "closed_loop", "connect_times", "cpu_per_request", "deliver",
+    "Latencies", "Reader", "Run", "Sample", "Upstream", "closed_loop", "codec", "connect_times", "cpu_per_request", "deliver",
     "echo_times", "floor", "long_poller", "machine", "open_loop", "pause", "poisson", "poller", "polling", "polling_sweep",
     "progress", "schedule", "sleep_until", "socket_reader", "streamer", "tasks_held", "until", "upstream", "watch",
 ]  # fmt: skip
