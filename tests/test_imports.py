@@ -9,7 +9,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # no input, no output
 PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.handshake", "labs.rooms*", "labs.ledger", "labs.models*")
-SERVING = ("labs.hosting", "labs.sockets", "labs.outbox", "labs.lobby", "labs.raw_engine", "labs.bus")  # of servers
+SERVING = (
+    "labs.hosting",
+    "labs.sockets",
+    "labs.outbox",
+    "labs.lobby",
+    "labs.raw_engine",
+    "labs.bus",
+    "labs.streams",
+    "labs.sharded",
+    "labs.redis_lines",
+)  # of servers
 SERVING += ("labs.accounts", "labs.operations")
 OUTSIDE = (
     "asyncio.subprocess",

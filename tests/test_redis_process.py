@@ -32,12 +32,17 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def gone(folder: str) -> bool:
+    """Whether this folder has been removed."""
+    return not os.path.exists(folder)
+
+
 async def test_started_redis_answers_and_is_gone_after_its_block():
     async with redis() as server, Redis.from_url(server.url) as client:
         assert await client.ping()
         folder = (await client.config_get("dir"))["dir"]
         assert os.listdir(folder) == [] and await server.cpu_ns() > 0
-    assert not listens(server.port) and not os.path.exists(folder)
+    assert not listens(server.port) and gone(folder)
     assert server.popen.returncode == 0
 
 
@@ -96,7 +101,7 @@ async def test_killed_kernel_leaves_no_redis_and_no_folder():
     kernel.stdout.close()
 
     async def nothing_left() -> bool:
-        return not listens(port) and not os.path.exists(folder)
+        return not listens(port) and gone(folder)
 
     assert await becomes(nothing_left, within_s=5)
 
