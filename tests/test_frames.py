@@ -171,6 +171,11 @@ def test_binary_stays_bytes_and_text_becomes_str():
     assert found == [(Opcode.BINARY, b"\xff\0"), (Opcode.TEXT, "é"), (Opcode.TEXT, "")]
 
 
+def test_message_of_all_that_is_allowed_is_taken():
+    found = joined(text(b"x" * 984, False), more(), text(b"x" * 1000))  # a fragment counts for 16 bytes more
+    assert found == [(Opcode.TEXT, "x" * 984), (Opcode.TEXT, "x" * 1000)]
+
+
 def test_character_may_be_cut_by_the_end_of_a_frame():
     assert joined(text(b"\xf0\x9f", False), more(b"\x8e", False), more(b"\xb2!")) == [(Opcode.TEXT, "🎲!")]
 
@@ -234,6 +239,7 @@ def test_codes_that_may_travel_are_those_of_the_rfc_and_the_registry():
 
 
 def test_long_reason_is_cut_between_characters_to_what_a_control_frame_holds():
+    assert encode_close(1000, "x" * 200) == b"\x03\xe8" + b"x" * 123
     assert encode_close(1000, "x" + "é" * 100) == b"\x03\xe8x" + "é".encode() * 61
 
 

@@ -55,6 +55,7 @@ def test_request_is_unfinished_until_its_last_byte_and_what_follows_it_is_left()
         (b"GET  / HTTP/1.1\r\n\r\n", 400),
         (b"GET /\xe9 HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1 \r\n\r\n", 400),
+        (b"GET / HTTP1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.7\r\n\r\n", 505),
         (b"PRI * HTTP/2.0\r\n\r\n", 505),
     ],
@@ -78,6 +79,7 @@ def test_head_that_breaks_a_rule_or_a_limit_is_refused_as_soon_as_that_is_known(
         (request(b"Sec-WebSocket-Version: 13"), 426, {"Sec-WebSocket-Version": "13"}),  # twice
         (request(without=b"Sec-WebSocket-K"), 400, {}),
         (request(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400, {}),  # twice
+        (request(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ", without=b"Sec-WebSocket-K"), 400, {}),
         (request(b"Content-Length: 1"), 400, {}),
         (request(b"Transfer-Encoding: chunked"), 400, {}),
     ],
