@@ -13,7 +13,7 @@ from labs.accounts import Accounts
 from labs.frames import Opcode, encode
 from labs.handshake import Refusal as Refused
 from labs.handshake import Request
-from labs.outbox import Fanout, Outbox
+from labs.outbox import Fanout, Watched
 from labs.rooms import Delivery, Room, Rooms
 from labs.rooms_codec import Refusal, is_name, parse, parse_object, to_json
 from labs.sockets import Allowance
@@ -27,7 +27,7 @@ PATIENCE_S = 10.0  # seconds' worth of messages too many, before the connection 
 log = logging.getLogger("rooms")
 
 
-class Session(Outbox):
+class Session(Watched):
     """One connection that has been let in. An engine adds how it is closed."""
 
     __slots__ = ("allowance", "lobby", "name", "rooms")

@@ -26,33 +26,52 @@ KERNEL = 128 * 1024  # bytes of the system's send buffer, which by itself would 
 class Outbox:
     """The way out to one reader, over its transport. `give_up` is called when it reads too slowly; it has to close."""
 
-    __slots__ = ("_straight", "closed", "transport")
+    __slots__ = ("_descriptor", "closed", "straight", "transport")
 
     def __init__(self, transport: asyncio.Transport):
         self.transport = transport
         self.closed = False  # nothing is written any more: a close frame has been sent, or the connection has ended
-        self._straight = descriptor(transport)
+        self.straight = None  # where to write without asking anybody; see `write_to_each`
+        self._descriptor = descriptor(transport)
 
-    def write(self, data: bytes) -> None:
-        """Send this, or keep it until the reader has read what waits before it, or give the reader up."""
+    def write(self, data: bytes) -> bool:
+        """Send this, or keep it until the reader has read what waits before it, or give the reader up.
+
+        Returns whether the kernel took it all.
+        """
         if self.closed:
-            return
+            return False
         waiting = self.transport.get_write_buffer_size()
         if waiting > BACKLOG:
             self.give_up()
-            return
-        if not waiting and self._straight is not None:
+            return False
+        if not waiting and self._descriptor is not None:
             try:
-                sent = os.write(self._straight, data)
+                sent = os.write(self._descriptor, data)
             except OSError:  # the kernel's buffer is full, or the transport will find out why not
                 sent = 0
             data = data[sent:]
         if data:
             self.transport.write(data)
+        return not data
 
     def give_up(self) -> None:
         """Close this connection with 1013. Whoever makes it a connection says how."""
         raise NotImplementedError
+
+
+class Watched(Outbox):
+    """The way out to a reader to whom nobody else writes, or whose `straight` is set to None whenever somebody does.
+
+    So there is nothing to ask before the next write to it, as long as the kernel has taken the last one.
+    """
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> bool:
+        taken = super().write(data)
+        self.straight = self._descriptor if taken and not self.closed else None
+        return taken
 
 
 def descriptor(transport: asyncio.Transport) -> int | None:
@@ -98,6 +117,15 @@ class Fanout:
 
 
 def write_to_each(readers: Collection[Outbox], data: bytes) -> None:
-    """One write for each reader."""
+    """One write for each reader; of most of them nothing is touched but the number of their descriptor."""
+    size = len(data)
     for reader in list(readers):  # one that is given up may leave the group at once
-        reader.write(data)
+        if reader.straight is None:
+            reader.write(data)
+            continue
+        try:
+            sent = os.write(reader.straight, data)
+        except OSError:
+            sent = 0
+        if sent < size:
+            reader.write(data[sent:])

@@ -37,8 +37,9 @@ class Connection(Session, asyncio.Protocol):
         self.patience = asyncio.get_running_loop().call_later(PATIENCE_S, drop, transport)
 
     def connection_lost(self, error):
-        self.closed, self.frames = True, None
-        self.patience.cancel()
+        self.closed, self.straight, self.frames = True, None, None
+        if self.patience:
+            self.patience.cancel()
         del self.engine.connections[self]
         self.engine.lobby.closed(self)
 
@@ -72,6 +73,7 @@ class Connection(Session, asyncio.Protocol):
             Assembler(limit=service.max_size),
         )
         self.patience.cancel()
+        self.patience = None  # thousands of connections hold on to what they still name
         self.transport.write(switch(upgrade_key(request), choose(request, service.protocols)))
         self.echoes = request.path == "/echo"
         if not self.echoes:
@@ -124,7 +126,7 @@ class Connection(Session, asyncio.Protocol):
         """Write the last that is to be said. What comes in after that is read and thrown away."""
         if self.closed:
             return
-        self.closed = True
+        self.closed, self.straight = True, None
         self.transport.write(last)
         if self.transport.can_write_eof():  # not with TLS
             self.transport.write_eof()

@@ -81,6 +81,7 @@ class Service:
     compress: bool = False
     reads: Mapping[str, Callable[[Request], Answer]] = field(default_factory=dict)  # more paths that can be read
     tls: ssl.SSLContext | None = None
+    connection: "type[Connection] | None" = None  # what `websockets` makes of each connection
     local: bool = True  # whether only this machine can reach the server
 
     def answer(self, request: Request) -> Answer | None:
@@ -196,7 +197,7 @@ async def serving(service: Service, address: str = "127.0.0.1", port: int = 0) -
         address,
         port,
         process_request=respond,
-        create_connection=lambda *args, **settings: Connection(
+        create_connection=lambda *args, **settings: (service.connection or Connection)(
             *args, service=service, open_connections=connections, **settings
         ),
         select_subprotocol=lambda _, offered: next((one for one in service.protocols if one in offered), None),

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from labs.outbox import BACKLOG, JOINED, KERNEL, Fanout, Outbox
+from labs.outbox import BACKLOG, JOINED, KERNEL, Fanout, Outbox, Watched, write_to_each
 
 
 class Wire:
@@ -34,6 +34,10 @@ class Reader(Outbox):
         self.given_up += 1
         self.closed = True
         self.transport.write(b"the end")
+
+
+class WatchedReader(Watched, Reader):
+    pass
 
 
 class Room:
@@ -193,8 +197,47 @@ async def test_kernel_keeps_little_for_one_reader():
     theirs.close()
 
 
+async def test_watched_reader_is_not_asked_again_until_the_kernel_is_full(monkeypatch):
+    transport, theirs = await connected()
+    reader, asked, ask = WatchedReader(transport), [], transport.get_write_buffer_size
+    monkeypatch.setattr(type(transport), "get_write_buffer_size", lambda transport: asked.append(1) or ask())
+    for _ in range(3):
+        write_to_each([reader], b"hello")
+    assert (drained(theirs), len(asked)) == (b"hello" * 3, 1)
+    while not ask():
+        write_to_each([reader], b"!" * 9_999)
+    del asked[:]
+    write_to_each([reader], b"!")
+    write_to_each([reader], b"!")
+    assert len(asked) == 2  # something waits now
+    sent = b""
+    while ask():
+        sent += drained(theirs)
+        await asyncio.sleep(0)
+    write_to_each([reader], b"?")
+    write_to_each([reader], b"?")
+    assert len(asked) == 3  # once, and then no more
+    assert (sent + drained(theirs)).strip(b"!") == b"??"
+    transport.close()
+    theirs.close()
+
+
+async def test_watched_reader_that_was_given_up_is_written_to_no_more():
+    transport, theirs = await connected()
+    reader = WatchedReader(transport)
+    while not reader.given_up:
+        write_to_each([reader], bytes(10_000))
+    waits = transport.get_write_buffer_size()
+    for _ in range(3):
+        write_to_each([reader], bytes(10_000))
+    assert (reader.given_up, transport.get_write_buffer_size()) == (1, waits)
+    transport.abort()
+    theirs.close()
+
+
+@pytest.mark.parametrize("kind", [Reader, WatchedReader])
 @pytest.mark.parametrize("gone", ["closed", "reset"])
-async def test_reader_that_has_vanished_ends_its_connection_and_raises_nothing(gone):
+async def test_reader_that_has_vanished_ends_its_connection_and_raises_nothing(gone, kind):
     lost = asyncio.get_running_loop().create_future()
 
     class Losing(asyncio.Protocol):
@@ -208,9 +251,9 @@ async def test_reader_that_has_vanished_ends_its_connection_and_raises_nothing(g
     if gone == "reset":
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     theirs.close()
-    reader = Reader(transport)
+    reader = kind(transport)
     for _ in range(10):
-        reader.write(b"hello")
+        write_to_each([reader], b"hello")
     async with asyncio.timeout(5):
         await lost
     server.close()

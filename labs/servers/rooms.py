@@ -33,7 +33,7 @@ from labs.hosting import amount, main, positive
 from labs.lobby import GRACE_S, Lobby, Session
 from labs.operations import choice, exposition, log_format, secrets_in, tls_from
 from labs.rooms import Limits, Rooms
-from labs.sockets import OPTIONS, RATE, Service, drop
+from labs.sockets import OPTIONS, RATE, Connection, Service, drop
 
 ENGINES = ("websockets", "raw")
 LIMITS = Limits()
@@ -60,10 +60,10 @@ class Socket(Session):
     def __init__(self, socket: ServerConnection):
         super().__init__(socket.transport)
         self.socket, self.protocol = socket, socket.protocol
+        socket.session = self
 
-    def write(self, data: bytes) -> None:
-        if self.protocol.state is State.OPEN:
-            Session.write(self, data)
+    def write(self, data: bytes) -> bool:
+        return self.protocol.state is State.OPEN and super().write(data)
 
     def close(self, code: int, reason: str) -> None:
         """Not the library's `close`, which waits until all that was written before it has been read."""
@@ -72,6 +72,25 @@ class Socket(Session):
             self.protocol.send_close(code, reason)
             self.socket.send_data()
             self.socket.loop.call_later(GRACE_S, drop, self.transport)
+
+
+class Watching(Connection):
+    """A connection of `websockets` that says so when the library has written to it, or it has ended."""
+
+    session: Session | None = None
+
+    def send_data(self):
+        super().send_data()
+        self.wrote()
+
+    def connection_lost(self, error):
+        super().connection_lost(error)
+        self.wrote()
+
+    def wrote(self):
+        """Let the session look again before it writes the next time."""
+        if self.session:
+            self.session.straight = None
 
 
 async def rooms(lobby: Lobby, socket: ServerConnection) -> None:
@@ -131,6 +150,7 @@ def make_app(
         lobby=lobby,
         engine=engine,
         protocols=("rooms.v1",),
+        connection=Watching,
         admit=lobby.admit,
         reads=reads,
         rate=max(RATE, 10 * rate) if rate else 0.0,  # of pings and all; `lobby` counts the messages
