@@ -232,7 +232,7 @@ def simulated(clock: Callable) -> Callable:
 
 def sleep(seconds: float) -> None:
     """What `time.sleep` is to an answer: a failure, because it would hold up the whole event loop."""
-    if _failures.get() is None or asyncio._get_running_loop() is None:
+    if _failures.get() is None or asyncio._get_running_loop() is None or not learners_frame(sys._getframe(1)):
         return really_sleep(seconds)
     shown = f"time.sleep({seconds}) was called: nothing else can run until it returns"
     fail("blocks", shown, hint="wait with `await`, so that others can go on meanwhile")
