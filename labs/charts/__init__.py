@@ -8,6 +8,7 @@ the model, and one sentence that says the same to those who cannot see it.
 from labs.charts.comparisons import codec, compare, cost, strip
 from labs.charts.delays import distances, distributions, latency, spreads, stall
 from labs.charts.duplex import duplex_ladder
+from labs.charts.fanout import fanout_cpu, fanout_latency, fanout_stall
 from labs.charts.frame_view import frames
 from labs.charts.lanes import ladder, stream_ladder
 from labs.charts.look import COLORS, NAMES, Chart, number
@@ -15,5 +16,6 @@ from labs.charts.sizes import bars, bytes_per_event, ledger
 
 __all__ = [
     "COLORS", "NAMES", "Chart", "bars", "bytes_per_event", "codec", "compare", "cost", "distances", "distributions",
-    "duplex_ladder", "frames", "ladder", "latency", "ledger", "number", "spreads", "stall", "stream_ladder", "strip",
+    "duplex_ladder", "fanout_cpu", "fanout_latency", "fanout_stall", "frames", "ladder", "latency", "ledger", "number", "spreads",
+    "stall", "stream_ladder", "strip",
 ]  # fmt: skip

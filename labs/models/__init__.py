@@ -13,6 +13,7 @@ from labs.models.delays import (
     polling_requests_per_s,
     pushed,
 )  # fmt: skip
+from labs.models.fanout import cpu_per_delivery, held_bytes, last_member_ms
 from labs.models.sizes import (
     CHROMIUM_HEADERS,
     SOME_DATE,
@@ -34,8 +35,9 @@ from labs.models.sizes import (
 )  # fmt: skip
 
 __all__ = [
-    "CHROMIUM_HEADERS", "SOME_DATE", "Parked", "Stall", "Uniform", "bytes_per_event", "chunk", "connect_times", "echo_times",
-    "frame", "gap_share", "get", "head_parts", "long_poll_request", "long_polling", "poll_request", "poll_response", "polling",
-    "polling_interval", "polling_requests_per_s", "publish_request", "publish_response", "pushed", "sse_event", "sse_request",
+    "CHROMIUM_HEADERS", "SOME_DATE", "Parked", "Stall", "Uniform", "bytes_per_event", "chunk", "connect_times",
+    "cpu_per_delivery", "echo_times", "frame", "gap_share", "get", "head_parts", "held_bytes", "last_member_ms",
+    "long_poll_request", "long_polling", "poll_request", "poll_response", "polling", "polling_interval",
+    "polling_requests_per_s", "publish_request", "publish_response", "pushed", "sse_event", "sse_request",
     "sse_response", "upgrade_request", "upgrade_response",
 ]  # fmt: skip
