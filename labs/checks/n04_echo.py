@@ -29,8 +29,12 @@ BYE = sent(CLOSE, b"\x03\xe8")
 class Connection:
     """One client's connection as the answer serves it."""
 
-    def __init__(self, writer):
-        self.writer, self.task, self.error = writer, asyncio.current_task(), None
+    def __init__(self, reader, writer):
+        self.reader, self.writer, self.task, self.error = reader, writer, asyncio.current_task(), None
+
+    def reset(self):
+        """What a client that resets the connection looks like to its server; in memory it would only be an end."""
+        self.reader.set_exception(ConnectionResetError("Connection reset by peer"))
 
     def raised(self):
         """What the answer raised, in words. What has a verdict of its own is raised again."""
@@ -53,7 +57,7 @@ async def hosting(answer):
     connections = {}
 
     async def handle(reader, writer):
-        connection = connections[writer.get_extra_info("peername")[1]] = Connection(writer)
+        connection = connections[writer.get_extra_info("peername")[1]] = Connection(reader, writer)
         notice_reading_on(reader)
         try:
             with own_pieces(echo):
@@ -351,13 +355,14 @@ async def _(answer):
     await expect_library(answer, 300)
 
 
-LEAVING = {  # when a client vanishes: what it has said, and whether it closes first or is gone at once
+LEAVING = {  # when a client vanishes: what it has said, and whether it resets the connection instead of closing it
     "before it has asked": (b"", False),
     "in the middle of its request": (REQUEST[:40], False),
     "after the handshake": (REQUEST, False),
     "in the middle of a frame": (REQUEST + HI[:5], False),
-    "in the middle of a message": (REQUEST + text(b"H", False), True),
-    "without reading what comes back": (REQUEST + text(b"a" * 300) * 10, True),
+    "in the middle of a message": (REQUEST + text(b"H", False), False),
+    "by a reset": (REQUEST + HI, True),
+    "by a reset in its request": (REQUEST[:40], True),
 }
 
 
@@ -367,13 +372,17 @@ async def _(answer):
     async with hosting(answer) as (port, connections):
         clients = {}
         for when, (begun, _) in LEAVING.items():
-            _, clients[when] = await asyncio.open_connection("127.0.0.1", port)
-            clients[when].write(begun)
-        await asyncio.sleep(0.1)
-        for when, (_, at_once) in LEAVING.items():
-            clients[when].transport.abort() if at_once else clients[when].close()
-        ports = {when: writer.get_extra_info("sockname")[1] for when, writer in clients.items()}
-        await nothing_left([(f"a client vanishes {when}", connections[port]) for when, port in ports.items()])
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begun)
+            await asyncio.sleep(0.1)
+            clients[when] = writer, connections[writer.get_extra_info("sockname")[1]]
+        for when, (_, resets) in LEAVING.items():
+            writer, connection = clients[when]
+            if resets:
+                connection.reset()
+                await asyncio.sleep(0.1)
+            writer.close()
+        await nothing_left([(f"a client vanishes {when}", connection) for when, (_, connection) in clients.items()])
         if left := len(asyncio.all_tasks() - before):
             why = "what you start with create_task, you cancel when the connection ends"
             fail("left-running", f"{len(clients)} clients have vanished, and {left} tasks still run", hint=why)

@@ -461,6 +461,10 @@ class wrong_dies_with_the_client__connection_only(Wrong):
     gone = (ConnectionError,)
 
 
+class wrong_dies_with_the_client__end_only(Wrong):
+    gone = (asyncio.IncompleteReadError,)
+
+
 class wrong_needs_a_piece(Wrong):
     def on_close(self, data):
         return stub(data)
