@@ -1,10 +1,13 @@
 """Sockets against HTTP: every number that is known, because time is simulated or because the RFC says it."""
 
+import json
+
 import pytest
 from simulated import simulated
 
 from labs import measure, models, virtual
 from labs.launch import launch
+from labs.measure import deflating, holding
 
 EXACT = 0.01  # milliseconds: the simulated clock ticks in microseconds
 
@@ -87,3 +90,54 @@ async def test_real_sockets_open_in_two_trips_and_echo_in_one():
     found = await three(launch, run)
     for name, ideal in (models.connect_times(30) | models.echo_times(30)).items():
         assert 0.99 < found[name].percentile(50) / ideal < 2, name
+
+
+@pytest.mark.parametrize("name", ["raw_websocket", "sse"])
+async def test_idle_memory_is_of_the_connections_that_are_open(monkeypatch, name):
+    monkeypatch.setattr(holding, "WARM_UP", 20)
+    monkeypatch.setattr(holding, "room", lambda: 320)
+    async with launch(name) as server:
+        few, many = await measure.idle_memory(server, (150, 5000))
+        assert await measure.tasks_held(server, at_most=20) <= 20  # all have left
+    assert (few.connections, few.wanted) == (150, 150)
+    assert (many.connections, many.wanted) == (300, 5000)  # as many as there was room for
+    assert few.transport == name and 0.4 < few.bytes_each / many.bytes_each < 2.5
+    assert 2_000 < many.bytes_each < 200_000
+
+
+async def test_readers_that_a_server_does_not_want_are_an_error():
+    async with launch("websocket") as server, holding.Crowd(server, "no-cursor") as crowd:
+        with pytest.raises(ConnectionError, match="400"):
+            await crowd.grow(3)
+
+
+def test_room_is_made_up_to_the_hard_limit():
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1000), hard))
+        assert holding.room() > 1000 or hard <= 1200
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard) or hard == resource.RLIM_INFINITY
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_compression_saves_bytes_and_costs_memory(monkeypatch):
+    for module in (holding, deflating):
+        monkeypatch.setattr(module, "WARM_UP", 20)
+    monkeypatch.setattr(holding, "SETTLE_S", 0.1)
+    async with launch("websocket") as plain, launch("websocket", "--compress") as compressing:
+        servers = {"without": plain, "with": compressing}
+        without, packed = await measure.compression(servers, messages=15, connections=100)
+    assert (without.way, packed.way) == ("without", "with")
+    framing = models.frame(round(without.event_each))["framing"]
+    assert without.wire_each == pytest.approx(without.event_each + framing)
+    assert packed.wire_each < 0.7 * without.wire_each and packed.event_each == pytest.approx(
+        without.event_each, rel=0.05
+    )
+    assert packed.memory_each > 1.3 * without.memory_each
+
+
+def test_readings_are_json_and_the_same_every_time():
+    assert measure.readings(50) == measure.readings(50) and len(set(measure.readings(50))) == 50
+    assert all(json.loads(text)["station"] for text in measure.readings(3))
