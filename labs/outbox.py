@@ -70,7 +70,7 @@ class Watched(Outbox):
 
     def write(self, data: bytes) -> bool:
         taken = super().write(data)
-        self.straight = self._descriptor if taken and not self.closed else None
+        self.straight = self._descriptor if taken else None
         return taken
 
 

@@ -165,18 +165,19 @@ async def test_write_goes_past_the_transport_while_it_is_empty(monkeypatch):
     theirs.close()
 
 
-async def test_what_the_kernel_does_not_take_waits_and_nothing_overtakes_it():
+@pytest.mark.parametrize("kind", [Reader, WatchedReader])
+async def test_what_the_kernel_does_not_take_waits_and_nothing_overtakes_it(kind):
     transport, theirs = await connected()
-    reader, pieces = Reader(transport), []
+    reader, pieces = kind(transport), []
     while transport.get_write_buffer_size() <= BACKLOG // 2:
         pieces.append(bytes([len(pieces) % 256]) * 9_999)
-        reader.write(pieces[-1])
+        write_to_each([reader], pieces[-1])
     read = b""
     while len(read) < sum(map(len, pieces)):  # room for more again in the kernel, while something still waits here
         read += drained(theirs)
         if transport.get_write_buffer_size():
             pieces.append(bytes([len(pieces) % 256]) * 99)
-            reader.write(pieces[-1])
+            write_to_each([reader], pieces[-1])
         await asyncio.sleep(0)
     assert read == b"".join(pieces)
     assert reader.given_up == 0
