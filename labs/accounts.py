@@ -8,19 +8,20 @@ Design notes
 
 import hmac
 import secrets
-import time
 from collections.abc import Callable, Mapping
 
-TICKET_S = 30.0
+from labs.clock import now_ns
+
+TICKET_S = 30
 TICKETS = 10_000  # that may be unused at once
 
 
 class Accounts:
-    """The secret of every name, and the tickets that have not been used. `clock` tells seconds."""
+    """The secret of every name, and the tickets that have not been used. `clock` tells nanoseconds."""
 
-    def __init__(self, secrets_by_name: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, secrets_by_name: Mapping[str, str], *, clock: Callable[[], int] = now_ns):
         self.secrets, self.clock = dict(secrets_by_name), clock
-        self.tickets: dict[str, tuple[str, float]] = {}  # name and when it ends, the oldest first
+        self.tickets: dict[str, tuple[str, int]] = {}  # name and when it ends, the oldest first
 
     def name_of(self, secret: object) -> str | None:
         """Whose secret this is; None if nobody's. Takes as long for a guess that is nearly right as for any other."""
@@ -34,10 +35,10 @@ class Accounts:
         while self.tickets and (len(self.tickets) >= TICKETS or next(iter(self.tickets.values()))[1] < now):
             del self.tickets[next(iter(self.tickets))]
         ticket = secrets.token_urlsafe(16)
-        self.tickets[ticket] = name, now + TICKET_S
+        self.tickets[ticket] = name, now + TICKET_S * 10**9
         return ticket
 
     def redeem(self, ticket: str) -> str | None:
         """Whose ticket this is; None if it has been used, has ended, or never was one. It is used up by asking."""
-        name, ends = self.tickets.pop(ticket, ("", 0.0))
+        name, ends = self.tickets.pop(ticket, ("", 0))
         return name if name and self.clock() <= ends else None

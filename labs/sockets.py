@@ -1,6 +1,6 @@
 """What every socket server of this course shares: its HTTP side, its limits, how it stops; and how `websockets` serves it.
 
-    service = Service({"/echo": echo}, "websocket.html")      # async def echo(socket): …
+    service = Service({"/echo": echo})       # async def echo(socket): …
     async with serving(service) as url: ...                   # `serving` is that of labs.hosting
 
 Design notes
@@ -70,7 +70,7 @@ class Service:
     """
 
     handlers: Mapping[str, Callable[..., Awaitable[None]]]
-    page: str
+    page: str = "console.html"  # at `/`; the console itself is at `/console`, too
     feed: Feed | None = None
     origins: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()  # subprotocols, the best first; a client that offers none is served as well
@@ -155,9 +155,22 @@ class Connection(ServerConnection):
             self.send_data()
             self.loop.call_later(PATIENCE_S, drop, self.transport)
 
+    async def keepalive(self):
+        """Ping, and drop a client that has not answered by the next time: there is nobody to say goodbye to."""
+        while True:
+            await asyncio.sleep(self.ping_interval)
+            answered = await self.ping()
+            try:
+                async with asyncio.timeout(self.ping_timeout):
+                    await answered
+            except TimeoutError:
+                return self.transport.abort()
+
     async def drain(self):
         """Wait for a slow reader, but not for ever."""
-        if not self.paused:  # for nearly every message; a time limit that nobody needs would cost a quarter of its sending
+        if (
+            not self.paused
+        ):  # for nearly every message; a time limit that nobody needs would cost a quarter of its sending
             return await super().drain()
         async with asyncio.timeout(2 * self.ping_interval):
             await super().drain()

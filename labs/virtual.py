@@ -8,6 +8,7 @@ raises `WaitsForever` immediately, one that never lets time pass raises `Spins`.
 
 import asyncio
 import ctypes
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from importlib import import_module
@@ -111,21 +112,37 @@ def end(thread: threading.Thread) -> None:
             break
 
 
+class Lines(logging.Handler):
+    """Keeps what is logged, line by line, as a server's process would write it to stderr."""
+
+    def __init__(self, lines: list[str]):
+        super().__init__()
+        self.lines = lines
+        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record):
+        if isinstance(asyncio._get_running_loop(), Loop):  # another thread's is not ours
+            self.lines += self.format(record).splitlines()
+
+
 class InMemory:
     """A server in this process, on the virtual event loop; each start is a new epoch, always the same ones."""
 
     def __init__(self, name: str, *, keep: int = 10_000, **settings):
         self.name, self.keep, self.settings, self.starts = name, keep, settings, 0
         self.log: list[str] = []
+        self._logging = Lines(self.log)
 
     async def start(self) -> str:
         self.starts += 1
         make_app = import_module(f"labs.servers.{self.name}").make_app
         self._serving = serving(build(make_app, keep=self.keep, epoch=f"{self.starts:08x}", **self.settings))
+        logging.getLogger().addHandler(self._logging)
         return await self._serving.__aenter__()
 
     async def stop(self) -> None:
         await self._serving.__aexit__(None, None, None)
+        logging.getLogger().removeHandler(self._logging)
 
 
 def launch(

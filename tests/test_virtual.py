@@ -328,3 +328,15 @@ def test_work_in_a_thread_gives_its_result_or_its_error():
     assert virtual.in_thread(lambda: 7, wall_limit_s=5) == 7
     with pytest.raises(ZeroDivisionError):
         virtual.in_thread(lambda: 1 / 0, wall_limit_s=5)
+
+
+def test_what_a_simulated_server_logs_is_in_its_log(capfd):
+    async def script():
+        async with virtual.launch("raw_websocket") as server:
+            async with clients.connect(server.url, "/echo") as socket:
+                socket.transport.write(b"\xff\xff")
+                await socket.wait_closed()
+            return server.log
+
+    assert [line.partition(":")[0] for line in virtual.run(script())] == ["WARNING raw_websocket"]
+    assert capfd.readouterr().err == ""
