@@ -170,7 +170,7 @@ async def test_what_the_kernel_does_not_take_waits_and_nothing_overtakes_it(kind
     transport, theirs = await connected()
     reader, pieces = kind(transport), []
     while transport.get_write_buffer_size() <= BACKLOG // 2:
-        pieces.append(bytes([len(pieces) % 256]) * 9_999)
+        pieces.append(bytes([len(pieces) % 256]) * 99_999)
         write_to_each([reader], pieces[-1])
     read = b""
     while len(read) < sum(map(len, pieces)):  # room for more again in the kernel, while something still waits here
