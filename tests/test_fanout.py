@@ -148,6 +148,12 @@ async def test_without_the_fault_nothing_is_held_and_nothing_is_missing():
     assert run.server[-1].held == 0
 
 
+async def test_task_for_each_send_holds_more_than_the_bytes():
+    run = await fanout.stalled("tasks", **SMALL)
+    assert run.held > 500_000 and max(moment.tasks for moment in run.server) > 500
+    assert run.grown > 1.5 * run.held
+
+
 def test_models_say_what_a_pencil_says():
     assert models.cpu_per_delivery(100, 4, members=50) == 6
     assert models.cpu_per_delivery(100, 4, members=50, joined=16) == 2.25
@@ -179,7 +185,7 @@ def points_by_hand(members) -> list[Point]:
 
 
 def stalls_by_hand() -> list[Stalled]:
-    told = [Moment(0.0, 0, 40), Moment(1.0, 500_000, 40)]
+    told = [Moment(0.0, 0, 40, 30_000_000), Moment(1.0, 500_000, 40, 30_500_000)]
     return [
         Stalled(way, stall, Latencies((1.0 + 99 * stall,)), 1, 0, 0, told, None, 0, 20, 500, 1024, 1.0)
         for way in fanout.WAYS

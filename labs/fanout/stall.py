@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import psutil
+
 from labs.clock import now_ns
 from labs.fanout.crowd import Crowd, apart, crowd_in, machine
 from labs.launch import launch
@@ -17,11 +19,12 @@ WATCH_S = 0.1  # between two questions to the server
 
 @dataclass(frozen=True)
 class Moment:
-    """What the server told at one moment: seconds from the start, bytes that wait for the slowest member, and tasks."""
+    """The server at one moment: seconds from the start, bytes that wait for the slowest member, tasks, bytes of memory."""
 
     at: float
     held: int
     tasks: int
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class Stalled:
     def held(self) -> int:
         """The most bytes that ever waited in the server for one member."""
         return max(moment.held for moment in self.server)
+
+    @property
+    def grown(self) -> int:
+        """The bytes of memory by which the server grew; besides those that it holds, what it needs to hold them."""
+        return self.server[-1].memory - self.server[0].memory
 
     @property
     def in_system(self) -> float:
@@ -105,7 +113,8 @@ async def told_during(server, work: Coroutine) -> list[Moment]:
         while not done:  # and once more in the end
             done = working.done()
             usage = await server.usage()
-            told.append(Moment((now_ns() - start) / 1e9, usage["held"], usage["tasks"]))
+            memory = psutil.Process(usage["pid"]).memory_info().rss
+            told.append(Moment((now_ns() - start) / 1e9, usage["held"], usage["tasks"], memory))
             await asyncio.wait([working], timeout=WATCH_S)
         await working  # raises what it raised
         return told
