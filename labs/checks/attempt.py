@@ -271,6 +271,8 @@ def forget(*errors: BaseException | None) -> None:
         if error is not None:
             others = error.__context__, error.__cause__, *getattr(error, "exceptions", ())
             error.__traceback__ = error.__context__ = error.__cause__ = None
+            if isinstance(error, AttributeError):
+                error.obj = None  # what had no such attribute, perhaps a coroutine
             forget(*others)
 
 
