@@ -111,14 +111,14 @@ def test_number_has_three_digits_and_whole_numbers_stay_whole(value, label):
 
 
 def test_duplex_ladder_has_every_whole_head_and_frame_at_the_time_of_its_last_byte():
-    found = [(p.direction, p.sent // 1_000_000, p.size, p.text) for p in duplex.pieces(SOCKET, "blue")]
+    found = [(m.direction, m.sent // 1_000_000, m.size, text) for m, text in duplex.captions(SOCKET)]
     assert found == [
         ("up", 0, 30 + 20 + 2, "GET /events, Upgrade"),
         ("down", 20, len(SWITCH), "101 Switching Protocols"),
         ("down", 60, 24, "text event 7 “wind”"),
         ("down", 60, 2, "ping"),
         ("up", 80, 6, "pong"),
-        ("up", 80, 8, "text “hi”, not the last"),
+        ("up", 80, 8, "text “hi”, to be continued"),
         ("up", 120, 8, "close 1000"),
     ]
 

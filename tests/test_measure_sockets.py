@@ -78,6 +78,7 @@ def test_simulated_socket_pushes_in_one_trip(name):
 
     run = virtual.run(go())
     assert (run.reader, run.lost) == (name, 0)
+    assert (run.requests, run.empty, run.late_share) == (0, 0, 0)  # the one request was before the first message
     assert run.latency.ms == pytest.approx([models.pushed(40).mean] * 50, abs=EXACT)
 
 

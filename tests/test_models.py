@@ -1,5 +1,7 @@
 """The formulas against literal arithmetic and literal messages, and against simulations that know nothing of them."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,3 +174,28 @@ async def test_a_post_on_a_kept_connection_has_the_predicted_bytes_part_by_part(
         request, response = ledger.messages(server.link.chunks)[2:]
         assert request.parts == models.publish_request(server.url.removeprefix("http://"), "5 °")
         assert response.parts == models.publish_response(event.to_json())
+
+
+@pytest.mark.parametrize("name", ["websocket", "raw_websocket"])
+def test_a_socket_has_the_predicted_bytes_from_upgrade_to_close_part_by_part(name):
+    async def talk():
+        async with virtual.launch(name, rtt_ms=10) as server:
+            mark = await server.publish("mark")
+            target = f"/events?after={mark.cursor}"
+            async with clients.connect(server.url, target) as socket:
+                await socket.send("5 °" * 100)
+                event = await socket.recv()
+            await asyncio.sleep(1)
+            return server.link, target, event
+
+    link, target, event = virtual.run(talk())
+    host = link.url.removeprefix("http://")
+    close = {"framing": 2 + 2, "payload": 0}  # a control frame is framing altogether; its payload is the code
+    assert [message.parts for message in ledger.messages(link.chunks)] == [
+        models.upgrade_request(host, target),
+        models.upgrade_response(name),
+        models.frame(400, masked=True),
+        models.frame(len(event.encode())),
+        close | {"framing": 4 + close["framing"]},
+        close,
+    ]

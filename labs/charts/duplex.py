@@ -1,60 +1,44 @@
 """A socket's whole life on two lanes: the upgrade, then frames that go both ways whenever they like."""
 
-from bisect import bisect_left
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import accumulate
 
-from labs.charts.frame_view import describe_short, one_frame
+from labs import ledger
 from labs.charts.look import COLORS, GREY, INK, Chart, figure, in_style
 
-
-@dataclass(frozen=True)
-class Piece:
-    """One head or frame as captured. Times in monotonic nanoseconds."""
-
-    direction: str
-    sent: int
-    arrived: int | None
-    size: int
-    text: str
-    color: str
+CONTROL = ("close", "ping", "pong")
 
 
-def pieces(chunks: Iterable, color: str) -> list[Piece]:
-    """The heads and frames in a trace, in the order their last byte was sent; what is unfinished is left out."""
-    ways: dict[tuple, list] = {}
-    for chunk in chunks:
-        ways.setdefault((chunk.connection, chunk.direction), []).append(chunk)
-    found = [piece for way in ways.values() for piece in _cut(way, color)]
-    return sorted(found, key=lambda piece: piece.sent)
+def captions(chunks: Iterable) -> Iterator[tuple[ledger.Message, str]]:
+    """Every head and frame in a trace that is whole, with what it is in a few words."""
+    for message in ledger.messages(chunks):
+        if message.finished and message.frame:
+            said = f" {gist(message.body)}" if message.frame in ("text", "text …") else ""
+            yield (
+                message,
+                f"{message.frame.removesuffix(' …')}{said}{', to be continued' * message.frame.endswith('…')}",
+            )
+        elif message.finished:
+            method, target, version = message.start_line.split(" ", 2)
+            is_answer = method.startswith("HTTP/")
+            yield message, f"{target} {version}" if is_answer else f"{method} {target.partition('?')[0]}, Upgrade"
 
 
-def _cut(way: list, color: str) -> Iterator[Piece]:
-    """What one side of one connection sent: a head, and then frames."""
-    data = b"".join(chunk.data for chunk in way)
-    ends, at, start = list(accumulate(chunk.size for chunk in way)), 0, 0
-    while at < len(data):
-        if at == 0:
-            at = data.find(b"\r\n\r\n") + 4
-            text, tone = _head(data[:at]), GREY
-        else:
-            at += len(frame := one_frame(data[at:]))
-            text, control = describe_short(frame) if frame else ("", False)
-            tone = INK if control else color
-        if at < 4 or at == start:
-            return
-        last = way[bisect_left(ends, at)]
-        yield Piece(last.direction, last.sent, last.arrived, at - start, text, tone)
-        start = at
+def gist(text: bytes) -> str:
+    """What a text says: of an event its data, of a JSON message its type and text, of anything else its beginning."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict) and "data" in value:
+        return f"event {value.get('id', '')} “{_shortened(str(value['data']), 20)}”"
+    if isinstance(value, dict) and "type" in value:
+        return f"{value['type']}" + (f" “{_shortened(str(value['text']), 16)}”" if "text" in value else "")
+    return f"“{_shortened(text.decode('utf-8', 'replace'), 22)}”"
 
 
-def _head(head: bytes) -> str:
-    line = head.partition(b"\r\n")[0].decode("latin-1")
-    if line.startswith("HTTP/"):
-        return line.partition(" ")[2]
-    method, target, _ = line.split(" ")
-    return f"{method} {target.partition('?')[0]}, Upgrade"
+def _shortened(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[:room]}…"
 
 
 @in_style
@@ -74,26 +58,28 @@ def duplex_ladder(
     What the client sent is written beside its lane, what the server sent beside the other, so that arrows may cross.
     """
     drawn, axes = figure(title, caption, width=9.4, height=height)
-    shown = [piece for piece in pieces(chunks, color) if start <= piece.sent < start + seconds * 1e9]
-    for piece in shown:
-        sent = (piece.sent - start) / 1e9
-        came = max(sent + 0.01 * seconds, ((piece.arrived or piece.sent) - start) / 1e9)
-        ends = ((0, sent), (1, came)) if piece.direction == "up" else ((1, sent), (0, came))
-        look = {"color": piece.color, "lw": 1.7, "shrinkA": 0, "shrinkB": 0, "arrowstyle": "-|>", "mutation_scale": 13}
-        axes.annotate("", ends[1], ends[0], arrowprops=look)
+    end = start + seconds * 1e9
+    shown = [(message, text) for message, text in captions(chunks) if start <= message.sent < end]
+    for message, _ in shown:
+        sent = (message.sent - start) / 1e9
+        came = max(sent + 0.01 * seconds, ((message.arrived or message.sent) - start) / 1e9)
+        ends = ((0, sent), (1, came)) if message.direction == "up" else ((1, sent), (0, came))
+        look = {"lw": 1.7, "shrinkA": 0, "shrinkB": 0, "arrowstyle": "-|>", "mutation_scale": 13}
+        axes.annotate("", ends[1], ends[0], arrowprops=look | {"color": _color(message, color)})
     for direction, x, side in (("up", -0.03, "right"), ("down", 1.03, "left")):
-        _labels(axes, [piece for piece in shown if piece.direction == direction], x, side, start, seconds)
+        free = -1.0  # a label stands where its arrow begins, or a little below if another is there
+        for message, text in shown:
+            if message.direction == direction:
+                y = max(free, (message.sent - start) / 1e9)
+                free = y + 0.036 * seconds
+                label = {"ha": side, "va": "center", "fontsize": 8.8, "color": _color(message, color)}
+                axes.text(x, y, f"{text}   {message.size:,} B", **label)
     _two_lanes(axes, seconds)
     return Chart(drawn, says)
 
 
-def _labels(axes, shown, x: float, side: str, start: int, seconds: float) -> None:
-    """One label for each piece at the height where its arrow begins, or a little below if another is there."""
-    free = -1.0
-    for piece in shown:
-        y = max(free, (piece.sent - start) / 1e9)
-        free = y + 0.036 * seconds
-        axes.text(x, y, f"{piece.text}   {piece.size} B", ha=side, va="center", fontsize=8.8, color=piece.color)
+def _color(message: ledger.Message, color: str) -> str:
+    return GREY if not message.frame else INK if message.frame.startswith(CONTROL) else color
 
 
 def _two_lanes(axes, seconds: float) -> None:

@@ -4,7 +4,6 @@ Three rows: the bytes on the wire in hexadecimal; the bits of the first two byte
 each field says. It reads the fields by itself, so that a frame is shown as it came, whether or not anybody may send it.
 """
 
-import json
 from dataclasses import dataclass
 
 from labs.charts.look import COLORS, GREY, INK, Chart, figure, in_style
@@ -57,23 +56,6 @@ def frame_end(data: bytes) -> int:
     seven, masked = data[1] & 127, data[1] > 127
     at = 2 + EXTENDED.get(seven, 0)
     return at + 4 * masked + (int.from_bytes(data[2:at], "big") if seven > 125 else seven)
-
-
-def one_frame(data: bytes) -> bytes:
-    """The whole frame that begins here; nothing if it has not all come."""
-    end = frame_end(data)
-    return data[:end] if len(data) >= end else b""
-
-
-def describe_short(data: bytes) -> tuple[str, bool]:
-    """What a frame is, in a few words, and whether it is a control frame."""
-    one = parse(data)
-    if one.kind == "close":
-        return f"close {_code(one.payload)}", True
-    if one.opcode >= 8:
-        return one.kind, True
-    said = f" {_gist(one.payload)}" if one.kind == "text" and not one.rsv else ""
-    return f"{one.kind}{said}{'' if one.fin else ', not the last'}", False
 
 
 def describe(data: bytes) -> str:
@@ -190,20 +172,6 @@ def _code(payload: bytes) -> int:
 def _shortened(payload: bytes, room: int = 60) -> str:
     text = payload.decode("utf-8", "replace")
     return text if len(text) <= room else f"{text[:room]}…"
-
-
-def _gist(payload: bytes) -> str:
-    """What a text says: of an event its data, of a JSON message its type and text, of anything else its beginning."""
-    try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict) and "data" in value:
-        return f"event {value.get('id', '')} “{_shortened(str(value['data']).encode(), 20)}”"
-    if isinstance(value, dict) and "type" in value:
-        text = f" “{_shortened(str(value['text']).encode(), 16)}”" if "text" in value else ""
-        return f"{value['type']}{text}"
-    return f"“{_shortened(payload, 22)}”"
 
 
 def _box(axes, x: float, width: float, y: float, field: str, text: str) -> None:

@@ -91,7 +91,7 @@ def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
     found = ledger.messages(link.chunks)
     before = ledger.total(ledger.messages(chunk for chunk in link.chunks if chunk.sent < start))  # the warm-up
     parts = {part: size - before[part] for part, size in ledger.total(found).items()}
-    since = [message for message in found if message.sent >= start]
+    since = [message for message in found if message.sent >= start and not message.frame]  # requests and answers alone
     requests = sum(message.direction == "up" for message in since)
     empty = sum(message.direction == "down" and not message.events for message in since)
     delays = tuple((arrived[text] - due[text]) / 1e6 for text in due if text in arrived)
