@@ -41,7 +41,8 @@ class Room:
 
     @property
     def crowded(self) -> bool:
-        return len(self.members) > CROWD
+        # more names than members: the others are on other servers
+        return max(len(self.members), len(self.names)) > CROWD
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,7 @@ class Rooms:
         """Do what is asked for. Raises `Refusal`."""
         if request.type == "join":
             return self.join(member, request.room)
-        room = self.rooms.get(request.room)
-        if room is None or member not in room.members:
-            raise Refusal("not_joined", "join the room first")
+        room = self.entered(member, request.room)
         return (
             self.leave(member, room) if request.type == "leave" else [(room, self.stamped(room, member, request.text))]
         )
@@ -95,6 +94,13 @@ class Rooms:
     def depart(self, member: Member) -> list[Delivery]:
         """Out of all rooms, because the connection has ended."""
         return [delivery for room in list(member.rooms) for delivery in self._remove(member, room)]
+
+    def entered(self, member: Member, name: str) -> Room:
+        """The room of this name that the member is in. Raises `Refusal`."""
+        room = self.rooms.get(name)
+        if room is None or member not in room.members:
+            raise Refusal("not_joined", "join the room first")
+        return room
 
     def stamped(self, room: Room, member: Member, text: str) -> dict:
         """The next message of a room, with its number and its time in monotonic nanoseconds."""

@@ -19,6 +19,9 @@ SERVING = (
     "labs.streams",
     "labs.sharded",
     "labs.redis_lines",
+    "labs.engines",
+    "labs.shared_memory",
+    "labs.shared_lobby",
 )  # of servers
 SERVING += ("labs.accounts", "labs.operations")
 OUTSIDE = (
