@@ -79,7 +79,7 @@ def frame_at(data: bytes, at: int) -> tuple[int, int, int] | None:
     None while it is unfinished. A server's frames have no mask; none here is longer than 65,535 bytes.
     """
     head = data[at : at + 4]
-    if len(head) < 2 or (head[1] == 126 and len(head) < 4):
+    if len(head) < 2:
         return None
     size, start = (int.from_bytes(head[2:], "big"), at + 4) if head[1] == 126 else (head[1], at + 2)
     return (head[0] & 15, start, start + size) if start + size <= len(data) else None
