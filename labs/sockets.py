@@ -1,6 +1,6 @@
 """What every socket server of this course shares: its HTTP side, its limits, how it stops; and how `websockets` serves it.
 
-    service = Service({"/echo": echo})       # async def echo(socket): …
+    service = Service({"/echo": echo})     # async def echo(socket): …
     async with serving(service) as url: ...                   # `serving` is that of labs.hosting
 
 Design notes
@@ -35,6 +35,7 @@ PING_S = 20.0
 MAX_SIZE = 1024 * 1024  # bytes of a message
 RATE = 1000.0  # messages and pings a second that one client may send in the long run
 BURST_S = 5.0  # … and so many seconds' worth of them at once
+HTML = "text/html; charset=utf-8"
 CLOSE_S = 1.0  # what a client gets to answer a close frame when the server stops
 
 OPTIONS = {
@@ -92,16 +93,21 @@ class Service:
         if request.path in self.handlers:
             upgrade_key(request)
             return self.admit(request)
-        reads = {"/": self.live_page, "/healthz": self.healthz, **self.reads}
+        reads = {"/": self.live_page, "/console": self.console, "/healthz": self.healthz, **self.reads}
         if request.path not in reads:
             raise Refusal(404, "there is nothing here")
         if request.method != "GET":
             raise Refusal(405, "this can only be read", {"Allow": "GET"})
         return reads[request.path](request)
 
-    def live_page(self, request: Request) -> Answer:
+    def live_page(self, request: Request, page: str | None = None) -> Answer:
         """GET /: the page that uses this server."""
-        return Answer(200, page_text(self.page), {"Content-Type": "text/html; charset=utf-8"})
+        paths = "".join(f'<option value="{path[1:]}">{path}</option>' for path in self.handlers)  # for the console
+        return Answer(200, page_text(page or self.page).replace("<!-- paths -->", paths), {"Content-Type": HTML})
+
+    def console(self, request: Request) -> Answer:
+        """GET /console: a page to try any path by hand."""
+        return self.live_page(request, "console.html")
 
     def healthz(self, request: Request) -> Answer:
         """GET /healthz: 200, and what this server uses and holds."""

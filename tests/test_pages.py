@@ -12,13 +12,15 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import TimeoutError, async_playwright
+from transports import SOCKETS
 
 from labs.hosting import PAGES, page_text
 from labs.ledger import messages
 from labs.virtual import launch  # on this process's own event loop: that a process can be started is tested elsewhere
 
 FEEDS = ["http_polling", "long_polling", "sse"]
-every_feed = pytest.mark.parametrize("name", FEEDS)
+every_page = pytest.mark.parametrize("name", [*FEEDS, "console"])
+every_socket_server = pytest.mark.parametrize("name", SOCKETS)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -86,13 +88,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab_at(chromium, url: str, haste=(), **look):
+async def tab_at(chromium, url: str, haste=(), kind=Tab, **look):
     context = await chromium.new_context(**{"viewport": {"width": 700, "height": 420}, **look})
-    tab = Tab(await context.new_page())
+    tab = kind(await context.new_page())
     await tab.open(f"{url}/", haste)
     yield tab
     await context.close()
-    network = "Failed to load resource: "  # the browser's own words, for every request that fails
+    network = ("Failed to load resource: ", "WebSocket connection to ")  # the browser's own words for what fails
     assert [text for text in tab.complaints if not text.startswith(network)] == []
 
 
@@ -150,7 +152,7 @@ def contrast(one: str, other: str) -> float:
 # Without a browser.
 
 
-@every_feed
+@every_page
 async def test_page_needs_nothing_but_itself_and_relative_urls(name):
     text = page_text(f"{name}.html")
     assert (
@@ -159,7 +161,7 @@ async def test_page_needs_nothing_but_itself_and_relative_urls(name):
     assert re.findall(r"https?:|//[a-z]|@import|\bsrc=|(?:href|action)=\"(?!data:,\")|[\"'`]/[a-z]", text) == []
 
 
-@every_feed
+@every_page
 async def test_protocol_stands_before_everything_that_draws(name):
     text = (PAGES / f"{name}.html").read_text("utf-8")
     assert text.index('<script type="module">') < text.index("<!-- common -->")
@@ -317,3 +319,158 @@ async def test_event_that_the_server_refuses_is_said_to_be_unpublished(chromium)
         await tab.publish("short")
         await tab.shows("short")
         assert not await tab.page.is_visible("#note")
+
+
+# The console of the socket servers.
+
+
+class Console(Tab):
+    """The console in a tab."""
+
+    async def has(self, **counters: str):
+        """Wait until these counters show these texts."""
+        for name, value in counters.items():
+            await self.says(f"^{value}$", where=f"#{name}")
+
+    async def connects(self, path: str, query: str = ""):
+        if await self.page.text_content("#ready") != "CLOSED":
+            await self.page.click("#connect")
+            await self.has(ready="CLOSED")
+        await self.page.select_option("#route", label=path)
+        await self.page.fill("#query", query)
+        await self.page.click("#connect")
+
+    async def last_row(self) -> str:
+        await self.page.wait_for_function("!landing.length", timeout=LIMIT_MS)
+        return await self.page.text_content("#list li:last-child span")
+
+
+def console_at(chromium, url: str, **look):
+    return tab_at(chromium, url, kind=Console, **look)
+
+
+@every_socket_server
+async def test_console_shows_what_is_sent_what_comes_and_how_it_ends(chromium, name):
+    async with launch(name, rtt_ms=30) as server, console_at(chromium, server.url) as console:
+        await console.has(ready="OPEN")
+        await console.connects("/echo")
+        await console.has(ready="OPEN")
+        await console.publish("né")
+        await console.shows("open", "closed 1000, normal", "open", "né", "né")
+        metas = await console.page.locator("#list .meta").all_text_contents()
+        assert metas[-2] == "sent, text, 3 bytes"
+        assert int(re.fullmatch(r"text, 3 bytes, after (\d+) ms", metas[-1])[1]) >= 30
+        await console.page.select_option("#kind", "bytes")
+        await console.publish("00 FF")
+        await console.has(sent="2", received="2")
+        assert await console.last_row() == "00 ff"
+        await console.publish("0 f f")
+        await console.says("^Not sent: bytes are pairs", where="#note")
+        await console.page.fill("#code", "4000")
+        await console.page.fill("#reason", "enough")
+        await console.page.click("#connect")
+        await console.has(ready="CLOSED")
+        assert await console.last_row() == "closed 4000, a code of this application: “enough”"
+        await console.publish("x")
+        await console.says("^Not sent: there is no open connection.$", where="#note")
+
+
+@every_socket_server
+async def test_console_says_a_restart_and_carries_the_cursor_over_until_it_is_gone(chromium, name):
+    async with launch(name) as server, console_at(chromium, server.url) as console:
+        await console.has(ready="OPEN")
+        event = await server.publish("from a cell")
+        await console.has(received="1", cursor=event.cursor)
+        assert await console.last_row() == event.to_json()
+        server.link.cut()
+        await console.says("^Closed with 1006, no close frame came: the connection broke, or was refused.$")
+        second = await server.publish("meanwhile")
+        assert await console.page.input_value("#query") == f"?after={event.cursor}"
+        await console.page.click("#connect")
+        await console.has(received="2", cursor=second.cursor)
+        await server.restart()
+        await console.says("^Closed with 1001, going away.$")
+        await console.page.click("#connect")
+        await console.says("^Closed with 4410, gone.$")
+        assert await console.last_row() == "closed 4410, gone: “this cursor is from before the server restarted”"
+        assert await console.page.input_value("#query") == ""
+
+
+async def test_console_in_a_black_hole_knows_nothing_of_it(chromium):
+    async with launch("websocket") as server, console_at(chromium, server.url) as console:
+        await console.has(ready="OPEN")
+        server.link.black_hole()
+        await console.publish("into the hole")
+        await asyncio.sleep(1.5)
+        await console.has(ready="OPEN", sent="1", received="0", unsent="0")
+        await console.says("^[1-9] s ago$", where="#heard")
+
+
+async def test_console_says_what_a_page_may_not_close_with_and_that_an_upgrade_was_refused(chromium):
+    async with launch("websocket") as server, console_at(chromium, server.url) as console:
+        await console.has(ready="OPEN")
+        await console.page.fill("#code", "1002")
+        await console.page.click("#connect")
+        await console.says("^Not connected: .*1002", where="#note")
+        await console.page.fill("#code", "1000")
+        await console.connects("/events", "?after=x")
+        await console.says("^Closed with 1006, ")
+
+
+async def test_console_works_by_keyboard_alone_in_the_dark_behind_a_prefix(chromium):
+    look = {"color_scheme": "dark", "reduced_motion": "reduce"}
+    async with (
+        launch("websocket") as server,
+        cut_off(server.origin, b"/user/ada/proxy/40123") as address,
+        console_at(chromium, address, **look) as console,
+    ):
+        await console.has(ready="OPEN")
+        keys = console.page.keyboard
+
+        async def reach(where: str):
+            while await console.page.evaluate("document.activeElement.id") != where:
+                await keys.press("Tab")
+            assert await console.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+        await reach("text")
+        await keys.type("typed")
+        await keys.press("Enter")
+        await console.has(received="1")
+        await reach("connect")
+        await keys.press("Space")
+        await console.has(ready="CLOSED")
+        await reach("route")
+        await keys.press("ArrowDown")
+        await reach("connect")
+        await keys.press("Enter")
+        await console.has(ready="OPEN")
+        await reach("text")
+        await keys.type("echoed")
+        await keys.press("Enter")
+        await console.has(received="2")
+        assert await console.last_row() == "echoed"
+        assert await console.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 29)"
+        fits = "document.scrollingElement.scrollHeight <= innerHeight && document.scrollingElement.scrollWidth <= innerWidth"
+        assert await console.page.evaluate(fits)
+
+
+@asynccontextmanager
+async def cut_off(target: str, prefix: bytes):
+    """A relay that takes a prefix off the path of each connection's first request, as a hub does, and passes all else on."""
+    where = urlsplit(target)
+
+    async def pump(reader, writer):
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def relay(reader, writer):
+        up, down = await asyncio.open_connection(where.hostname, where.port)
+        down.write((await reader.readuntil(b"\r\n")).replace(b" " + prefix, b" ", 1))
+        await asyncio.gather(pump(reader, down), pump(up, writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{prefix.decode()}"
+        server.close()

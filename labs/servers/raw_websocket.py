@@ -212,7 +212,7 @@ class Streams(Service):
 def make_app(feed: Feed, **settings) -> Service:
     """The service: two paths, and what all socket servers share."""
     handlers = {"/events": partial(events, feed), "/echo": echo}
-    return Streams(handlers, "websocket.html", feed, admit=partial(known_cursor, feed), **settings)
+    return Streams(handlers, feed=feed, admit=partial(known_cursor, feed), **settings)
 
 
 if __name__ == "__main__":

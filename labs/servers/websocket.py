@@ -70,7 +70,7 @@ def payload(event: Event) -> bytes:
 def make_app(feed: Feed, **settings) -> Service:
     """The service: two paths, and what all socket servers share."""
     handlers = {"/events": partial(events, feed), "/echo": echo}
-    return Service(handlers, "websocket.html", feed, admit=partial(known_cursor, feed), **settings)
+    return Service(handlers, feed=feed, admit=partial(known_cursor, feed), **settings)
 
 
 if __name__ == "__main__":
