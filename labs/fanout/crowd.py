@@ -95,7 +95,12 @@ class Crowd:
         self.begin(b"")
 
     def begin(self, payload: bytes) -> None:
-        """Forget the past, in a moment in which nothing is under way; what is sent from now on is `payload`."""
+        """Forget the past, in a moment in which nothing is under way; what is sent from now on is `payload`.
+
+        Raises `ValueError` for one of more than 65,535 bytes, whose frames would have a longer head.
+        """
+        if len(payload) > 65_535:
+            raise ValueError("a message here has at most 65,535 bytes")
         self.frame = encode(Opcode.TEXT, payload, key=KEY)
         self.sent: list[int] = []
         self.times: defaultdict[int, list[int]] = defaultdict(list)
