@@ -13,7 +13,7 @@ from transports import SOCKETS, UPGRADE
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from labs import clients, virtual
-from labs.conformance import close, frame, hear, text
+from labs.conformance import Case, close, closings, frame, good, hear, text
 from labs.feed import Event
 from labs.frames import Frame, FrameReader, Opcode
 from labs.hosting import BODY_LIMIT
@@ -386,3 +386,25 @@ async def test_reader_comes_back_later_and_later_while_nobody_is_there(name):
         await server.publish("b")
         assert (await waiting).data == "b"
         await stream.aclose()
+
+
+# Both servers side by side.
+
+
+@simulated
+async def test_both_servers_answer_everything_that_is_right_in_the_same_bytes():
+    async with virtual.launch("raw_websocket") as by_hand, virtual.launch("websocket") as by_library:
+        for case in [*good(), *closings()]:
+            if case.codes in ((1000,), (1005,)):
+                assert await said_to(case, by_hand.origin) == await said_to(case, by_library.origin), case.name
+
+
+async def said_to(case: Case, url: str) -> bytes:
+    """Every byte that a server says to a case after the handshake; the close waits until all answers are there."""
+    reader = await opened(url)
+    reader.writer.write(case.sent)
+    await asyncio.sleep(1)
+    reader.writer.write(close(1000, b"bye"))
+    said = await reader.rest()
+    await reader.leave()
+    return said
