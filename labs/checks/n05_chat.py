@@ -5,6 +5,7 @@ hear is noted in short: `joined blue: ada bob`, `blue: bob left`, `blue #1 ada: 
 """
 
 import asyncio
+import inspect
 import json
 import logging
 import re
@@ -241,7 +242,10 @@ async def hosting(answer):
 
     async def handler(socket):
         hall.sockets.append(socket)
-        await chat(socket)
+        serving = chat(socket)
+        if not inspect.isawaitable(serving):
+            fail("not-async", "chat(socket) cannot be awaited", hint="its first line is: async def chat(socket):")
+        await serving
 
     options = {"compression": None, "ping_interval": None, "logger": log}
     async with serve(handler, "127.0.0.1", 0, **options) as server, clients.session(None) as http:

@@ -214,6 +214,13 @@ def wrong_not_a_handler():
     return {"join": None, "leave": None}
 
 
+def wrong_not_async():
+    def chat(socket):
+        Member(socket)
+
+    return chat
+
+
 class NotYet(Outbox):
     def put(self, frame):
         raise NotImplementedError
