@@ -19,6 +19,10 @@ def entrants(rtt_ms: float, rate: float) -> dict[str, tuple[measure.Reader, obje
         "http_polling": (measure.poller(1000, rtt_ms), models.polling(1000, rtt_ms)),
         "long_polling": (measure.long_poller(rtt_ms), models.long_polling(rtt_ms, rate)),
         "sse": (measure.streamer(rtt_ms), models.pushed(rtt_ms)),
+        **{
+            name: (measure.socket_reader(rtt_ms, name), models.pushed(rtt_ms))
+            for name in ("raw_websocket", "websocket")
+        },
     }
 
 
@@ -53,6 +57,15 @@ async def race(rtt_ms: float, events: int, rate: float) -> list[tuple[measure.Ru
     return results
 
 
+async def upstream(messages: int = 1000) -> None:
+    """The other direction: small messages from client to server, as requests and as frames, without a distance."""
+    print(f"\n{messages} messages to the server, no distance\n\n{'':40}{'a second':>10}{'bytes/msg':>11}")
+    async with launch("sse") as http, launch("websocket") as socket:
+        for found in await measure.upstream(http, socket, messages=messages):
+            name = f"{charts.NAMES.get(found.transport, 'HTTP')}: {found.way}"
+            print(f"{name:40}{found.per_second:10,.0f}{found.bytes_each:11.0f}")
+
+
 def picture(results) -> charts.Chart:
     """All transports on one axis."""
     runs, simulated, model = (list(column) for column in zip(*results, strict=True))
@@ -73,6 +86,7 @@ def main() -> None:
     parser.add_argument("--png", type=Path, default=PNG, help="where the picture goes (default out/race.png)")
     options = parser.parse_args()
     results = asyncio.run(race(options.rtt, options.events, options.rate))
+    asyncio.run(upstream())
     options.png.parent.mkdir(parents=True, exist_ok=True)
     picture(results).save(options.png)
     print(f"\nthe picture: {options.png.name} in the folder {options.png.parent.name}")
