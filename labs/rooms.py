@@ -83,7 +83,7 @@ class Rooms:
 
     def join(self, member: Member, name: str) -> list[Delivery]:
         """Into the room of this name; whoever is there already is told once more who else is. Raises `Refusal`."""
-        room = self.rooms.get(name) or Room(name)
+        room = self.rooms.get(name) or self.empty_room(name)
         others = [] if member in room.members else self._add(member, room)
         return [*others, ([member], {"type": "joined", "room": name, **who(room)})]
 
@@ -94,6 +94,10 @@ class Rooms:
     def depart(self, member: Member) -> list[Delivery]:
         """Out of all rooms, because the connection has ended."""
         return [delivery for room in list(member.rooms) for delivery in self._remove(member, room)]
+
+    def empty_room(self, name: str) -> Room:
+        """A room as its first member finds it."""
+        return Room(name)
 
     def entered(self, member: Member, name: str) -> Room:
         """The room of this name that the member is in. Raises `Refusal`."""

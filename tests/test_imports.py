@@ -22,6 +22,7 @@ SERVING = (
     "labs.engines",
     "labs.shared_memory",
     "labs.shared_lobby",
+    "labs.presence",
 )  # of servers
 SERVING += ("labs.accounts", "labs.operations")
 OUTSIDE = (
