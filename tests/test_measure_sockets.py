@@ -34,14 +34,16 @@ async def test_simulated_times_are_the_model_for_every_way_to_open_and_to_ask():
 async def test_simulated_upstream_takes_a_round_trip_each_or_one_for_all_that_do_not_wait():
     found = {
         (record.transport, record.way): record
-        for record in await three(virtual.launch, lambda *servers: measure.upstream(*servers, messages=50, rtt_ms=40))
+        for record in await three(virtual.launch, lambda *servers: measure.upstream(*servers, messages=60, rtt_ms=40))
     }
-    assert len(found) == 6 and all(record.latency.n == 50 and record.simulated for record in found.values())
+    assert len(found) == 6 and all(record.latency.n == 60 and record.simulated for record in found.values())
     seconds = {key: round(record.seconds, 3) for key, record in found.items()}
-    assert seconds["http", "POST, one by one"] == 50 * 0.04
-    assert seconds["http", "POST, six at once"] == 5 * 2 * 0.04  # ten messages in each of five rounds: six, then four
+    assert seconds["http", "POST, one by one"] == 60 * 0.04
+    assert (
+        seconds["http", "POST, six at once"] == 5 * 2 * 0.04
+    )  # twelve messages in each of five rounds: six, and six again
     for name in ("websocket", "raw_websocket"):
-        assert seconds[name, "frames, one by one"] == 50 * 0.04
+        assert seconds[name, "frames, one by one"] == 60 * 0.04
         assert seconds[name, "frames, without waiting"] == 5 * 0.04
 
 
@@ -136,6 +138,7 @@ async def test_compression_saves_bytes_and_costs_memory(monkeypatch):
     assert packed.wire_each < 0.7 * without.wire_each and packed.event_each == pytest.approx(
         without.event_each, rel=0.05
     )
+    assert 2_000 < without.memory_each < packed.memory_each < 400_000
     assert packed.memory_each > 1.3 * without.memory_each
 
 
