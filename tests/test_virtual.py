@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import random
+import signal
 import threading
 import time
 import warnings
@@ -252,6 +254,16 @@ def test_run_that_ends_by_swallowing_the_stop_is_still_said_to_spin():
 
     with pytest.raises(Spins):
         virtual.run(swallows(), wall_limit_s=0.2)
+
+
+def test_interrupt_ends_the_run_too():
+    before = set(threading.enumerate())
+    interrupt = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        virtual.run(never_yields(), wall_limit_s=20)
+    interrupt.join()
+    assert set(threading.enumerate()) <= before
 
 
 def test_run_that_cannot_be_stopped_is_left_behind():

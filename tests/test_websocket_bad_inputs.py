@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+import struct
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from test_bad_inputs import status, talk
 from transports import SOCKETS, UPGRADE
 
 from labs import conformance
+from labs.conformance import frame
 from labs.launch import Process
 
 every_socket_server = pytest.mark.parametrize("name", SOCKETS)
@@ -151,3 +153,15 @@ def test_random_bytes_are_survived(server, seed):
                 pass
         except ConnectionError:
             pass
+
+
+@pytest.mark.parametrize("target", ["/events", "/echo"])
+def test_clients_that_reset_their_connection_while_much_is_said_leave_no_traceback(server, target):
+    where, many = urlsplit(server.url), frame(0x81, b"x" * 5000)
+    clients = [socket.create_connection((where.hostname, where.port), timeout=20) for _ in range(20)]
+    for n, client in enumerate(clients):
+        client.sendall(ask(target) + many * 50)
+        if n % 2:
+            client.recv(1000)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()  # sends a reset, and no end

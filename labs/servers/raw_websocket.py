@@ -36,10 +36,8 @@ class Socket:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, service: Service):
         self.reader, self.writer, self.request, self.ping_s = reader, writer, request, service.ping_s
-        self.frames, self.assembler = (
-            FrameReader(masked=True, limit=service.max_size),
-            Assembler(limit=service.max_size),
-        )
+        self.frames = FrameReader(masked=True, limit=service.max_size)
+        self.assembler = Assembler(limit=service.max_size)
         self.allowance = Allowance(service.rate)
         self.heard, self.closing = True, False
 
@@ -66,6 +64,8 @@ class Socket:
         except Violation as violation:
             log.warning("%d: %s", violation.code, violation.reason)
             self.close(encode_close(violation.code, violation.reason))
+        except ConnectionError:  # the peer has left without a word
+            pass
 
     async def send(self, frame: bytes) -> None:
         """Send one frame, and wait while the peer reads more slowly than we send. After a close frame nothing is sent."""
@@ -123,6 +123,8 @@ async def deliver(feed: Feed, socket: Socket) -> None:
                 after = event.cursor
     except Gone as gone:
         socket.close(encode_close(4410, str(gone)))
+    except ConnectionError:  # the reader has left; that ends its messages, too
+        pass
 
 
 @lru_cache(maxsize=AT_ONCE)
