@@ -38,7 +38,8 @@ def fanout_latency(points: Iterable, *, title: str, says: str, guess: tuple[int,
     labels.append(("the members' own share", INK, sizes[-1], floor[sizes[-1]]))
     if guess is not None:
         axes.plot(*([part] for part in guess), "v", color=COLORS["you"], ms=12, zorder=6)
-        axes.annotate("your guess", guess, (-12, 6), textcoords="offset points", color=COLORS["you"], ha="right")
+        axes.annotate("your guess", guess, (-12, 0), textcoords="offset points", color=COLORS["you"], ha="right", va="center",
+                      bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.75}, zorder=7)  # fmt: skip
     axes.set_xscale("log"), axes.set_yscale("log")
     plain(axes.xaxis, ticks=sizes)
     plain(axes.yaxis)
@@ -95,9 +96,10 @@ def fanout_stall(runs: Iterable, *, title: str, says: str, models, kernel: int =
         left.plot(list(late.values()), [row] * len(late), color=color, lw=1.4, zorder=3)
         for stall, ms in late.items():
             left.plot([ms], [row], "o", color=color, mfc=color if stall else "white", ms=10, mew=1.8, zorder=4 + stall)
-        right_end = max(late, key=late.get)
-        left.annotate(f"{number(late[right_end])} ms", (late[right_end], row), (10, 0), textcoords="offset points",
-                      va="center", color=INK, fontsize=9.5)  # fmt: skip
+        shown = late.get(True, max(late.values()))
+        rightmost = shown == max(late.values())
+        left.annotate(f"{number(shown)} ms", (shown, row), (10 if rightmost else -10, 0), textcoords="offset points",
+                      ha="left" if rightmost else "right", va="center", color=INK, fontsize=9.5)  # fmt: skip
     left.set_yticks(range(len(_present(runs))), [label for _, (label, _) in _present(runs)])
     left.set_xscale("log")
     plain(left.xaxis)
