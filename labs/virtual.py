@@ -80,36 +80,37 @@ def run(coroutine: Coroutine, *, wall_limit_s: float = WALL_LIMIT_S) -> Any:
 def in_thread(work: Callable[[], Any], *, wall_limit_s: float) -> Any:
     """Call `work` in a thread of its own and return its result; after `wall_limit_s` real seconds, `Spins` is raised in it."""
     outcome: list[tuple[bool, Any]] = []
+    ended = threading.Event()  # not `join`, which takes a thread for ended when it is itself interrupted
 
     def keep_outcome():
         try:
             outcome.append((True, work()))
         except BaseException as error:
             outcome.append((False, error))
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=keep_outcome, daemon=True)
     thread.start()
     try:
-        thread.join(wall_limit_s)
-    except BaseException:  # an interrupt: the work is not wanted any more
-        end(thread)
+        if not ended.wait(wall_limit_s):
+            raise Spins
+    except BaseException:  # also an interrupt: the work is not wanted any more
+        end(thread, ended)
         raise
-    if thread.is_alive():
-        end(thread)
-        raise Spins
+    thread.join()
     passed, value = outcome[0]
     if passed:
         return value
     raise value
 
 
-def end(thread: threading.Thread) -> None:
+def end(thread: threading.Thread, ended: threading.Event) -> None:
     """Raise `Spins` in a thread until it ends. One that catches it again and again is left behind, as a daemon."""
     for _ in range(20):
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Spins))
-        thread.join(0.1)
-        if not thread.is_alive():
-            break
+        if ended.wait(0.1):
+            return thread.join(1)
 
 
 class Lines(logging.Handler):
