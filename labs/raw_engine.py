@@ -129,7 +129,8 @@ class Connection(Session, asyncio.Protocol):
         self.closed, self.straight = True, None
         self.transport.write(last)
         if self.transport.can_write_eof():  # not with TLS
-            self.transport.write_eof()
+            with suppress(OSError, RuntimeError):  # the client has gone, and `connection_lost` is to be called next
+                self.transport.write_eof()
         asyncio.get_running_loop().call_later(GRACE_S, drop, self.transport)
 
 
