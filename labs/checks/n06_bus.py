@@ -1,101 +1,36 @@
 """The check of exercise 6.5: two buses on a Redis in virtual time that is slow, dies and comes back; then on a real one."""
 
 import asyncio
+import inspect
+import json
 import re
 import traceback
 import warnings
-from contextlib import asynccontextmanager, suppress
-from functools import cache
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cache, partial
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from async_solipsism import SolipsismWarning
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from redis.utils import get_lib_version
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from labs.bus import Gap, Message, PubSub
 from labs.checks import Exercise, Timeline, fail
 from labs.checks.attempt import said, where
 from labs.checks.n05_broadcast import short
+from labs.checks.redis_double import CHANNEL, Double
+from labs.engines import service
 from labs.redis_process import redis
+from labs.rooms_shared import SharedRooms
+from labs.shared_lobby import SharedLobby
 
 bus = Exercise("6.5", "Bus", "url, deliver, gap")
 EXERCISES = {"6.5": bus}
-CHANNEL = "room:"
 VERSION = cache(get_lib_version)  # which every client looks up in files: that takes longer than all the rest
-
-
-class Double:
-    """As much of Redis as a bus needs. To confirm takes it `confirming` seconds, to publish less on each new connection."""
-
-    def __init__(self, confirming=0.05):
-        self.confirming, self.links, self.commands, self.unknown = confirming, {}, [], []
-        self.url = "redis://127.0.0.1:6379"
-
-    async def start(self):
-        self.listening = await asyncio.start_server(self.serve, "127.0.0.1", 6379)
-
-    async def kill(self):
-        self.listening.close()
-        for link in list(self.links):
-            link.transport.abort()
-        await asyncio.sleep(0.01)
-
-    async def serve(self, reader, writer):
-        self.links[writer] = set()
-        late = max(0.01, 0.3 - 0.02 * len(self.links))
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while head := await reader.readline():
-                words = [await self.word(reader) for _ in range(int(head[1:]))]
-                for reply in await self.obey(writer, late, words[0].upper(), *words[1:]):
-                    writer.write(reply)
-        del self.links[writer]
-        writer.close()
-
-    async def word(self, reader):
-        size = int((await reader.readline())[1:])
-        return (await reader.readexactly(size + 2))[:-2].decode()
-
-    async def obey(self, writer, late, verb, *words):
-        """What is answered to a command, if need be after a while."""
-        mine = self.links[writer]
-        if verb in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            await asyncio.sleep(self.confirming)
-            self.commands.append((verb, *words))
-            (mine.update if verb == "SUBSCRIBE" else mine.difference_update)(words or tuple(mine))
-            return [packed(verb.lower(), name, len(mine), kind=writer) for name in words]
-        if verb == "PUBLISH":
-            await asyncio.sleep(late)
-            return [b":%d\r\n" % self.spread(*words)]
-        if verb == "HELLO":
-            writer.push = b">"
-            return [b"%1\r\n+proto\r\n:3\r\n"]
-        if verb == "PING":
-            return [packed("pong", "", kind=writer) if mine else b"+PONG\r\n"]
-        if verb in ("CLIENT", "SELECT"):
-            return [b"+OK\r\n"]
-        self.unknown.append(verb)
-        return [f"-ERR the Redis of this check does not know {verb}\r\n".encode()]
-
-    def spread(self, channel, payload):
-        """Send to all that are subscribed; returns how many these are."""
-        self.commands.append(("PUBLISH", channel, payload))
-        there = [link for link, names in self.links.items() if channel in names]
-        for link in there:
-            link.write(packed("message", channel, payload, kind=link))
-        return len(there)
-
-    def subscribers(self, room):
-        return sum(CHANNEL + room in names for names in self.links.values())
-
-
-def packed(*items, kind):
-    """An array, or with RESP3 a push, as Redis writes it."""
-    head = getattr(kind, "push", b"*") + b"%d\r\n" % len(items)
-    strings = [item if isinstance(item, int) else item.encode() for item in items]
-    return head + b"".join(
-        b":%d\r\n" % item if isinstance(item, int) else b"$%d\r\n%b\r\n" % (len(item), item) for item in strings
-    )
 
 
 class Side:
@@ -113,18 +48,39 @@ class Side:
         self.gaps.append(room)
 
 
+class Tasks(list):
+    """All tasks that are made on this event loop."""
+
+    def __init__(self):
+        super().__init__()
+        asyncio.get_running_loop().set_task_factory(self.make)
+
+    def make(self, loop, coroutine, **options):
+        self.append(asyncio.Task(coroutine, loop=loop, **options))
+        return self[-1]
+
+    def tell(self, line, slug=None):
+        """Raise what a task of the answer has raised; with a `slug` that is the diagnosis."""
+        for task in self:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is None or not where(error):
+                continue
+            if isinstance(error, NotImplementedError):
+                missing(error)
+            if isinstance(error, RuntimeError) and "subscribe()" in str(error):
+                why = "get_message is for after the first `await pubsub.subscribe(…)`: before it there is no connection"
+                fail("reads-too-early", *line.lines[-8:], *where(error), said(error), hint=why)
+            if not slug:
+                raise error
+            fail(slug, *line.lines[-8:], *where(error), said(error), hint="catch RedisError, and try again")
+
+
 class Pair:
     """Two buses on one Redis."""
 
     def __init__(self, answer, server):
-        self.server, self.line, self.tasks = server, Timeline(), []
+        self.server, self.line, self.tasks = server, Timeline(), Tasks()
         self.a, self.b = self.sides = [Side("A", self.line), Side("B", self.line)]
-
-        def factory(loop, coroutine, **options):
-            self.tasks.append(asyncio.Task(coroutine, loop=loop, **options))
-            return self.tasks[-1]
-
-        asyncio.get_running_loop().set_task_factory(factory)
         for side in self.sides:
             try:
                 side.bus = answer(server.url, side.deliver, side.gap)
@@ -166,17 +122,7 @@ class Pair:
         if verbs := getattr(self.server, "unknown", ()):
             why = "SUBSCRIBE, UNSUBSCRIBE and PUBLISH are all that is needed: one subscription for each room"
             fail("another-command", f"the bus sent {verbs[0]}, which the Redis of this check does not know", hint=why)
-        for task in self.tasks:
-            if task.done() and not task.cancelled() and task.exception() and where(task.exception()):
-                error = task.exception()
-                if isinstance(error, NotImplementedError):
-                    missing(error)
-                if isinstance(error, RuntimeError) and "subscribe()" in str(error):
-                    why = "get_message is for after the first `await pubsub.subscribe(…)`: before it there is no connection"
-                    fail("reads-too-early", *self.line.lines[-8:], *where(error), said(error), hint=why)
-                if not slug:
-                    raise error
-                fail(slug, *self.line.lines[-8:], *where(error), said(error), hint="catch RedisError, and try again")
+        self.tasks.tell(self.line, slug)
 
     def expect(self, *right, slug, hint, sides=None):
         """This has been heard since the last time, on both sides."""
@@ -348,7 +294,7 @@ async def _(answer):
             both.expect_gaps(slug="gap-without-a-hole")
             await both.server.kill()
             both.line.add("Redis is killed")
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(0.7)
             both.tell("dies-with-redis")
             await both.server.start()
             both.line.add("Redis starts again")
@@ -383,48 +329,123 @@ async def _(answer):
             fail("leaves-connections", *both.line.lines[-2:], f"{len(both.server.links)} are still open", hint=why)
 
 
-@bus.case("the same on a real Redis that is killed and restarted, and with the course's own bus", real=True)
+@bus.case("the same on a real Redis that is killed and restarted", real=True)
 async def _(answer):
-    async with redis(ours=True) as server:
-        both, course, own = Pair(answer, server), [], PubSub(server.url, lambda item: course.append(item))
+    async with redis(ours=True) as server, Redis.from_url(server.url) as client:
+        both = Pair(answer, server)
         await both.join()
-        async with own:
-            await own.open("blue")
-            for round in ("before", "after"):
-                if round == "after":
-                    await server.restart()
-                    await until(both, lambda: all(side.gaps for side in both.sides) and Gap in map(type, course))
-                for side in both.sides:
-                    await both.say(side, "blue", f"{side.name} {round}")
-                await asyncio.wait_for(own.publish("blue", f"course {round}"), 5)
-                right = [f"blue: {name} {round}" for name in ("A", "B", "course")]
-                await until(both, lambda right=right: all(side.heard == right for side in both.sides))
-                for side in both.sides:
-                    side.heard.clear()
-            told = [item.data for item in course if isinstance(item, Message)]
-            await until(
-                both,
-                lambda: told == [f"{name} {round}" for round in ("before", "after") for name in ("A", "B", "course")],
-            )
-        both.expect_gaps("blue", slug="silent-gap")
-        async with Redis.from_url(server.url) as client:
+        for round in ("before", "after"):
+            if round == "after":
+                await server.restart()
+                await until(both, lambda: all(side.gaps for side in both.sides))
             for side in both.sides:
-                await both.do(side, "leave", "blue", f"a member on {side.name}")
-            for _ in range(250):
-                if not (await client.pubsub_numsub("room:blue"))[0][1]:
-                    break
-                await asyncio.sleep(0.02)
-            else:
-                fail("stays-subscribed", "the last member has left", hint="await pubsub.unsubscribe(channel)")
+                await both.say(side, "blue", f"{side.name} {round}")
+            right = [f"blue: {side.name} {round}" for side in both.sides]
+            await until(both, lambda right=right: all(side.heard == right for side in both.sides))
+            for side in both.sides:
+                side.heard.clear()
+        both.expect_gaps("blue", slug="silent-gap")
+        for side in both.sides:
+            await both.do(side, "leave", "blue", f"a member on {side.name}")
+        await until(both, lambda: nobody_is_subscribed(client))
         for side in both.sides:
             await both.do(side, "close")
 
 
-async def until(both, holds):
-    """Wait until it holds, which in real time takes its time."""
+class Plug:
+    """A bus of the learner's, as a server of the course uses one."""
+
+    def __init__(self, answer, url, deliver):
+        self.bus = answer(
+            url,
+            lambda room, text: deliver(Message(room, "", text)),
+            lambda room: deliver(Gap(room, "the learner's bus says so")),
+        )
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc_info):
+        await self.bus.close()
+
+    async def open(self, room):
+        await self.bus.join(room, self)
+
+    async def close(self, room):
+        await self.bus.leave(room, self)
+
+    def publish(self, room, data, key=None):
+        return asyncio.create_task(self.say(room, data))
+
+    async def say(self, room, data):
+        for _ in range(5):
+            with suppress(RedisError):
+                return await self.bus.publish(room, data)
+            await asyncio.sleep(0.05)
+
+
+class Member:
+    """A client of a rooms server, and what it has heard."""
+
+    def __init__(self, socket):
+        self.socket, self.heard = socket, []
+        self.reading = asyncio.create_task(self.read())
+
+    async def read(self):
+        with suppress(ConnectionClosed):
+            async for text in self.socket:
+                message = json.loads(text)
+                if message["type"] != "presence":
+                    self.heard.append(message.get("text", message["type"]))
+
+    async def ask(self, kind, **more):
+        await self.socket.send(json.dumps({"type": kind, "room": "blue"} | more))
+
+
+@bus.case("two of the course's servers are joined by it, and a third one that uses the course's own bus", real=True)
+async def _(answer):
+    async with AsyncExitStack() as stack:
+        memory = await stack.enter_async_context(redis(ours=True))
+        hall, members = SimpleNamespace(tasks=Tasks(), line=Timeline()), []
+        for join_bus in (*[partial(Plug, answer, memory.url)] * 2, partial(PubSub, memory.url)):
+            lobby = SharedLobby(memory.url, join_bus, SharedRooms())
+            await stack.enter_async_context(lobby)
+            url = await stack.enter_async_context(service(lobby, rate=0).serving("127.0.0.1", 0))
+            address = f"{url.replace('http', 'ws', 1)}/rooms?name=m{len(members)}"
+            members.append(Member(await stack.enter_async_context(connect(address, subprotocols=["rooms.v1"]))))
+
+        async def all_hear(*news, of=members):
+            hall.line.add(f"{len(of)} client(s) should hear: {', '.join(news) or 'nothing'}")
+            await until(hall, lambda: all(one.heard == [*news] for one in of))
+            for one in of:
+                one.heard.clear()
+
+        for member in members:
+            await member.ask("join")
+        await all_hear("joined")
+        for number, member in enumerate(members):
+            await member.ask("message", text=f"{number} speaks")
+            await all_hear(f"{number} speaks")
+        await memory.restart()
+        await all_hear("gap")
+        await members[0].ask("leave")
+        await all_hear("left", of=members[:1])
+        await members[1].ask("message", text="0 has left")
+        await all_hear("0 has left", of=members[1:])
+        await all_hear(of=members[:1])
+
+
+async def nobody_is_subscribed(client):
+    """Whether this Redis has no subscriber to the room any more."""
+    return (await client.pubsub_numsub(f"{CHANNEL}blue"))[0][1] == 0
+
+
+async def until(one, holds):
+    """Wait until it holds, which in real time takes its time; `one` has the tasks to look at and the lines to show."""
     for _ in range(500):
-        both.tell()
-        if holds():
+        one.tasks.tell(one.line)
+        result = holds()
+        if await result if inspect.isawaitable(result) else result:
             return
         await asyncio.sleep(0.02)
-    fail("differs-in-real-time", *both.line.lines[-6:], hint="what differs between this run and the ones above?")
+    fail("differs-in-real-time", *one.line.lines[-6:], hint="what differs between this run and the ones above?")

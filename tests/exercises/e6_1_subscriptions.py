@@ -140,6 +140,11 @@ class Naive:
                 self.members.pop(room, None)
 
 
+class wrong_never_subscribes(Naive):
+    async def join(self, room, member):
+        self.members[room].add(member)
+
+
 class wrong_subscribes_twice(Naive):
     pass
 
@@ -163,11 +168,6 @@ class wrong_joins_unconfirmed__task(Naive):
 class wrong_forgets_await(Naive):
     async def join(self, room, member):
         self.subscribe(room)
-        self.members[room].add(member)
-
-
-class wrong_never_subscribes(Naive):
-    async def join(self, room, member):
         self.members[room].add(member)
 
 
