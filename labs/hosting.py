@@ -287,7 +287,7 @@ def main(make_app: Callable, description: str, **choices: tuple) -> None:
         if default is False:
             parser.add_argument(option, dest=name, action="store_true", help=meaning)
         else:
-            text = f"{meaning} (default %(default)s{'' if kind else ' s'})"
+            text = meaning if default is None else f"{meaning} (default %(default)s{'' if kind else ' s'})"
             parser.add_argument(option, dest=name, type=kind[0] if kind else seconds, default=default, help=text)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
