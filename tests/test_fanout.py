@@ -8,6 +8,7 @@ from labs import charts, fanout, models
 from labs.charts.fanout import WAYS
 from labs.fanout.cost import Point
 from labs.fanout.crowd import Crowd, Member, apart, frame_at
+from labs.fanout.engines import Lobby
 from labs.fanout.stall import Moment, Stalled
 from labs.frames import Opcode, encode, encode_close
 from labs.measure import Latencies
@@ -221,3 +222,22 @@ def test_latency_chart_has_the_measured_medians_and_the_model():
     lines = [tuple(map(float, line.get_ydata())) for line in chart.figure.axes[0].get_lines()]
     for cost in (32, 16, 8, 4, 2):
         assert lines.count((10 * cost / 1000, 500 * cost / 1000)) == 2  # by hand, measured and model agree
+
+
+async def test_both_engines_deliver_everything_and_our_own_frames_need_far_less_memory():
+    points, memory = await fanout.engines(members=300, in_flight=(1,), seconds=0.05)
+    assert [(point.way, point.members, point.in_flight) for point in points] == [
+        ("websockets", 300, 1),
+        ("raw", 300, 1),
+    ]
+    assert all(point.cpu_us > 0 and point.last.n >= 20 for point in points)
+    assert 0 < memory["raw"] < memory["websockets"] / 2
+
+
+async def test_member_of_a_lobby_counts_messages_and_no_presence():
+    crowd = Lobby("http://127.0.0.1:1")
+    member = Member(crowd)
+    member.connection_made(Wire())
+    texts = [b'{"type":"joined"}', b'{"type":"message","id":1}', b'{"type":"presence","count":60}']
+    member.data_received(HEAD + b"".join(encode(Opcode.TEXT, text) for text in texts))
+    assert member.count == 1

@@ -18,8 +18,9 @@ Design notes
 
 from labs.fanout.cost import Point, latency_and_cpu
 from labs.fanout.crowd import Crowd, Member
+from labs.fanout.engines import engines
 from labs.fanout.stall import Moment, Stalled, stalled
 
 WAYS = ("in_turn", "gather", "tasks", "broadcast", "joined")  # those of labs.servers.broadcast
 
-__all__ = ["WAYS", "Crowd", "Member", "Moment", "Point", "Stalled", "latency_and_cpu", "stalled"]
+__all__ = ["WAYS", "Crowd", "Member", "Moment", "Point", "Stalled", "engines", "latency_and_cpu", "stalled"]

@@ -37,21 +37,26 @@ async def latency_and_cpu(
 
 async def _latency_and_cpu(way, members, in_flight, seconds, size) -> list[Point]:
     points = []
+    payload = b"x" * size
     async with launch("broadcast", "--way", way) as server, crowd_in(server) as crowd:
         for count in progress(members, way):
             await crowd.grow(count)
-            for flight in in_flight:
-                await closed_loop(crowd, flight, seconds / 4, size)  # warm-up
-                before, own = (await server.usage())["cpu_ns"], time.thread_time_ns()
-                await closed_loop(crowd, flight, seconds, size)
-                own = time.thread_time_ns() - own
-                points.append(_point(way, crowd, flight, (await server.usage())["cpu_ns"] - before, own, size))
+            points += [await point(way, server, crowd, flight, seconds, payload) for flight in in_flight]
     return points
 
 
-async def closed_loop(crowd: Crowd, in_flight: int, seconds: float, size: int) -> None:
+async def point(way: str, server, crowd: Crowd, in_flight: int, seconds: float, payload: bytes) -> Point:
+    """What so many messages under way cost in the room as it is, after a warm-up."""
+    await closed_loop(crowd, in_flight, seconds / 4, payload)
+    before, own = (await server.usage())["cpu_ns"], time.thread_time_ns()
+    await closed_loop(crowd, in_flight, seconds, payload)
+    own = time.thread_time_ns() - own
+    return _point(way, crowd, in_flight, (await server.usage())["cpu_ns"] - before, own, len(payload))
+
+
+async def closed_loop(crowd: Crowd, in_flight: int, seconds: float, payload: bytes) -> None:
     """Keep so many messages under way for so long, and wait for the last of them. Raises `TimeoutError`."""
-    crowd.begin(b"x" * size)
+    crowd.begin(payload)
     end = now_ns() + seconds * 1e9
     async with asyncio.timeout(LIMIT_S):
         while now_ns() < end or len(crowd.sent) < max(LEAST, 2 * in_flight):

@@ -21,7 +21,7 @@ KEY = b"\x9a\x3f\x51\xc4"  # every frame from a client is masked (RFC 6455 §5.1
 AT_ONCE = 50  # connections that are opened together; a server's queue for new ones is short
 LIMIT_S = 30.0  # for anything here that should take a fraction of it
 REQUEST = (
-    "GET /room HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
@@ -36,7 +36,8 @@ class Member(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        transport.write(REQUEST.format(host=self.crowd.host).encode())
+        transport.write(REQUEST.format(host=self.crowd.host, path=self.crowd.path).encode())
+        transport.write(self.crowd.greeting)
 
     def connection_lost(self, error):
         self.closed = self.closed or 1006
@@ -64,7 +65,7 @@ class Member(asyncio.Protocol):
         while (found := frame_at(data, at)) is not None:
             opcode, start, at = found
             if opcode == Opcode.TEXT:
-                self.count += 1
+                self.count += data.startswith(self.crowd.counted, start)
                 continue
             if opcode == Opcode.CLOSE:
                 self.closed = parse_close(data[start:at])[0]
@@ -87,6 +88,10 @@ def frame_at(data: bytes, at: int) -> tuple[int, int, int] | None:
 
 class Crowd:
     """Members of one room. Of each message: when it was sent, and when each of them had it, in that order."""
+
+    path = "/room"
+    greeting = b""  # what a member sends first of all
+    counted = b""  # how a text begins that is one of the messages
 
     def __init__(self, origin: str):
         where = urlsplit(origin)
@@ -147,9 +152,9 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd_in(server) -> AsyncIterator[Crowd]:
+async def crowd_in(server, kind: type[Crowd] = Crowd) -> AsyncIterator[Crowd]:
     """A crowd without members yet, in the room of a running server."""
-    crowd = Crowd(server.origin)
+    crowd = kind(server.origin)
     try:
         yield crowd
     finally:
