@@ -132,7 +132,7 @@ class Lobby:
         return [([session], {"type": "welcome", "name": name})]
 
     def _too_late(self, session: Session) -> None:
-        if session.name is None:
+        if session.name is None and session in self.sessions:
             self.end(session, 4401, "no word of who you are")
 
     def _check_rate(self, session: Session) -> None:

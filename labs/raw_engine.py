@@ -18,6 +18,7 @@ from labs.hosting import PATIENCE_S, reachable_here_only, url_of
 from labs.lobby import GRACE_S, Lobby, Session
 from labs.sockets import CLOSE_S, Allowance, Service, drop
 
+HEAD_LIMIT = 64 * 1024  # bytes of a request, which is read anew with every piece that comes
 QUEUE = 1024  # connections that the system may hold until they are accepted
 
 
@@ -53,7 +54,10 @@ class Connection(Session, asyncio.Protocol):
     def _read_request(self, received: bytes) -> None:
         self.head = received
         try:
-            if (found := read(received)) is None:
+            found = read(received)
+            if found is None and len(received) > HEAD_LIMIT:
+                raise Refusal(431, f"the head of the request is longer than {HEAD_LIMIT} bytes")
+            if found is None:
                 return
             request, end = found
             answer = self.engine.service.answer(request)
@@ -68,10 +72,8 @@ class Connection(Session, asyncio.Protocol):
     def _upgrade(self, request: Request) -> None:
         service = self.engine.service
         self.head, self.allowed = b"", Allowance(service.rate) if service.rate else None
-        self.frames, self.assembler = (
-            FrameReader(masked=True, limit=service.max_size),
-            Assembler(limit=service.max_size),
-        )
+        self.frames = FrameReader(masked=True, limit=service.max_size)
+        self.assembler = Assembler(limit=service.max_size)
         self.patience.cancel()
         self.patience = None  # thousands of connections hold on to what they still name
         self.transport.write(switch(upgrade_key(request), choose(request, service.protocols)))

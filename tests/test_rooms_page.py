@@ -150,7 +150,7 @@ async def test_restarted_server_is_found_again_and_the_rooms_with_it(chromium): 
         await ada.sees("#members li", "ada")
         await ada.say("after")
         await ada.comes(f"{ROWS}.slice(-1)", ["ada: after"])
-        assert any(row.startswith("The server has restarted") for row in await ada.page.evaluate(ROWS))
+        assert any(row.startswith("The room has begun anew") for row in await ada.page.evaluate(ROWS))
         await ada.page.click("text=lobby")
         await ada.sees("#members li", "ada")
 

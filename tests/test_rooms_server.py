@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -23,11 +24,12 @@ from test_websocket_bad_inputs import ACCEPTED, LENIENT, REFUSED, ask, plain
 
 from labs import clients, conformance, virtual
 from labs.conformance import frame, text
+from labs.hosting import main
 from labs.launch import Process, launch
 from labs.lobby import AUTH_S
 from labs.outbox import BACKLOG, JOINED
 from labs.rooms import CROWD
-from labs.servers.rooms import make_app
+from labs.servers.rooms import DEFAULTS, make_app
 
 ENGINES = ("websockets", "raw")
 both_engines = pytest.mark.parametrize("engine", ENGINES)
@@ -282,6 +284,22 @@ async def test_half_a_request_then_silence_is_closed_within_ten_seconds(engine, 
         await reader.leave()
 
 
+@both_engines
+@simulated
+async def test_head_without_end_is_refused(engine):
+    async with virtual.launch("rooms", engine=engine) as server:
+        reader = await Reader.open(server.origin)
+        reader.writer.write(b"GET /rooms HTTP/1.1\r\nHost: localhost\r\n")
+        with suppress(ConnectionError):
+            for n in range(127):
+                reader.writer.write(b"X%d: " % n + b"a" * 8000 + b"\r\n")
+                await asyncio.sleep(0.001)
+        said = await reader.rest()
+        assert said.startswith(b"HTTP/1.1 431 ") or (engine == "websockets" and not said)
+        assert server.log == [line for line in server.log if line.startswith(("INFO", "WARNING"))]
+        await reader.leave()
+
+
 # Who one is.
 
 
@@ -315,6 +333,15 @@ async def test_who_does_not_say_who_it_is_is_closed_and_joins_nothing(engine, fi
         assert (await closed_with(socket))[0] == 4401
         assert 0 <= now_ms() - (0 if first else AUTH_S * 1000) < 1000
         assert (await metrics(server.url))["rooms_members"] == 0
+
+
+@both_engines
+@simulated
+async def test_who_leaves_without_a_word_is_not_ended_later(engine):
+    async with virtual.launch("rooms", engine=engine, auth=SECRETS) as server:
+        await (await connect(server.url)).close()
+        await asyncio.sleep(AUTH_S + 1)
+        assert 'rooms_ended_total{code="4401"}' not in await metrics(server.url)
 
 
 async def ticket(url: str, secret: str | None) -> str | int:
@@ -467,6 +494,36 @@ async def test_stop_tells_everybody_1001_within_two_seconds_even_if_one_does_not
 
 
 # Real processes.
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (("--engine", "steam"), "'steam' is none of websockets, raw"),
+        (("--log", "xml"), "'xml' is none of text, json"),
+        (("--auth", "nowhere.json"), "cannot read nowhere.json: "),
+        (("--auth", "list.json"), "list.json is not a JSON object of names"),
+        (("--auth", "short.json"), "a secret in short.json has fewer than 8 characters"),
+        (("--auth", "same.json"), "two names in same.json have the same secret"),
+        (("--cert", "nowhere.pem"), "cannot use the certificate nowhere.pem: "),
+        (("--key", "nowhere.pem"), "--key needs --cert"),
+    ],
+)
+def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, complaint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, secrets in {
+        "list": ["ada"],
+        "short": {"ada": "x"},
+        "same": dict.fromkeys(["ada", "bob"], "12345678"),
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(secrets))
+    monkeypatch.setattr(sys, "argv", ["rooms", "--port", "0", *options])
+    with pytest.raises(SystemExit) as ended:
+        main(make_app, "", **DEFAULTS)
+    said = capsys.readouterr()
+    assert complaint in f"{said.err}{ended.value.code}"
+    assert ended.value.code != 0
+    assert said.out == ""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
