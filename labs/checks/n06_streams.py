@@ -142,7 +142,7 @@ async def _(answer):
     for entries, cursor, right in ((5, 2, [3, 4, 5, 6, 7]), (5, 5, [6, 7]), (0, None, [1, 2])):
         stream = Stream(entries)
         await expect(answer, stream, cursor, right, "does-not-follow", "await stream.read(last), in a loop", live=2)
-        if len(stream.calls) > 6:
+        if len(stream.calls) > 10:
             fail(
                 "polls", *stream.line.lines[:10], hint="read waits until there is something: it need not be asked often"
             )
@@ -284,7 +284,7 @@ def _(answer):
             memory.first(sender.format(number), str(number))
             if number in (199, 599):
                 sizes.append(size(memory))
-        if sizes[1] > 1.5 * sizes[0]:
+        if sizes[1] > 2.2 * sizes[0]:
             shown = f"Seen(50) after 200 new messages: {sizes[0]} entries; after 600: {sizes[1]}"
             fail(slug, shown, hint="for each that comes beyond the limit one goes, whoever has sent it")
 
@@ -298,13 +298,13 @@ def _(answer):
 
 
 def cost(memory, limit):
-    """Nanoseconds of CPU for one call, at best, when the memory is full."""
+    """Nanoseconds for fifty calls, at best, when the memory is full."""
     for number in range(limit + 1):
         memory.first("ada", f"{number:06}")
     best = []
-    for turn in range(5):
-        begin = time.thread_time_ns()
+    for turn in range(7):
+        begin = time.perf_counter_ns()
         for number in range(50):
             memory.first("bob", f"{turn}-{number:06}")
-        best.append(time.thread_time_ns() - begin)
+        best.append(time.perf_counter_ns() - begin)
     return min(best)

@@ -55,7 +55,9 @@ class Double:
             writer.push = b">"
             return [b"%1\r\n+proto\r\n:3\r\n"]
         if verb == "PING":
-            return [packed("pong", "", kind=writer) if mine else b"+PONG\r\n"]
+            if mine and not hasattr(writer, "push"):
+                return [packed("pong", *(words or ("",)), kind=writer)]
+            return [f"+{words[0] if words else 'PONG'}\r\n".encode()]
         if verb in ("CLIENT", "SELECT"):
             return [b"+OK\r\n"]
         self.unknown.append(verb)

@@ -190,17 +190,29 @@ class right_bare_connections:
         await asyncio.wait(self.tasks)
 
 
-class right_tries_again_with_the_same_key(right_as_in_the_notebook):
+class right_queue_that_tries_again(right_as_in_the_notebook):
+    """What is published waits in line, and is sent, always with the same key, until Redis has answered."""
+
+    def __init__(self, url, deliver, gap):
+        super().__init__(url, deliver, gap)
+        self.queue = asyncio.Queue(1000)
+        self.writing = asyncio.create_task(self.write())
+
     async def publish(self, room, text):
-        async with self.turn:
-            payload = self.payload(text)
-            for patience in (0, 0.1, 0.3, 0.6, None):
-                try:
-                    return await self.client.publish(f"room:{room}", payload)
-                except RedisError:
-                    if patience is None:
-                        raise
-                    await asyncio.sleep(patience)
+        await self.queue.put((f"room:{room}", self.payload(text)))
+
+    async def write(self):
+        while True:
+            said = await self.queue.get()
+            while True:
+                with suppress(RedisError):
+                    await self.client.publish(*said)
+                    break
+                await asyncio.sleep(0.1)
+
+    async def close(self):
+        self.writing.cancel()
+        await super().close()
 
 
 class Base(right_as_in_the_notebook):
