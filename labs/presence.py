@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from labs.bus import Gap, Message, PubSub
-from labs.redis_lines import BROKEN, Full
+from labs.redis_lines import BROKEN, PATIENCE_S, Full
 from labs.rooms import Delivery
 from labs.rooms_shared import SharedRooms
 from labs.shared_memory import Presence
@@ -30,7 +30,8 @@ class SharedPresence:
         self, url: str, rooms: SharedRooms, deliver: Callable[[list[Delivery]], None], *, ttl_s: float = TTL_S
     ):
         self.rooms, self.deliver = rooms, deliver
-        self.client = Redis.from_url(url, decode_responses=True)
+        # No socket_timeout: it goes through asyncio.wait_for, which before Python 3.12 may swallow a cancellation.
+        self.client = Redis.from_url(url, decode_responses=True, socket_timeout=None)
         self.store = Presence(self.client, secrets.token_hex(4), ttl_s=ttl_s)
         self.notes = PubSub(url, self._noted, prefix="presence-notes:")
         self._stack, self._touched, self._stale = AsyncExitStack(), asyncio.Event(), asyncio.Event()
@@ -78,7 +79,8 @@ class SharedPresence:
             touched, self.rooms.touched = self.rooms.touched, {}
             changes = {pair: self.rooms.here(*pair) for pair in touched}
             try:
-                await self.store.say(changes)
+                async with asyncio.timeout(PATIENCE_S):
+                    await self.store.say(changes)
                 for (room, name), here in changes.items():
                     self.notes.publish(room, f"{'+' if here else '-'} {self.store.server} {name}")
             except (*BROKEN, RedisError, Full):
@@ -87,12 +89,14 @@ class SharedPresence:
     async def _refresh(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), self.store.ttl_s / 3)
+                async with asyncio.timeout(self.store.ttl_s / 3):
+                    await self._stale.wait()
             self._stale.clear()
             with suppress(*BROKEN, RedisError):
                 for room in list(self.rooms.rooms):
-                    await self.store.replace(room, self.rooms.names_here(room))
-                    others = await self._others(room)
+                    async with asyncio.timeout(PATIENCE_S):
+                        await self.store.replace(room, self.rooms.names_here(room))
+                        others = await self._others(room)
                     if room in self.rooms.elsewhere:  # it has not been closed meanwhile
                         self.deliver(self.rooms.replace_elsewhere(room, others))
             await asyncio.sleep(TOGETHER_S)

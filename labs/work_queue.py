@@ -43,7 +43,9 @@ class Queue:
     async def work(self, worker: str, do: Callable[[str], Awaitable]) -> None:
         """Do one task after the other. One that raises is left on the list, and comes again."""
         await self._begin()
-        while True:
+        while (
+            not asyncio.current_task().cancelling()
+        ):  # redis-py may swallow a cancellation on Python 3.11, by wait_for
             for id, task in await self.take(worker):
                 try:
                     await do(task)
