@@ -84,10 +84,10 @@ class Desk:
         except ConnectionError:
             if room not in self.failed:
                 raise
-            return self.line.add(f"    … raises ConnectionError: {member} has not joined")
+            return self.line.add(f"{method}({room!r}, {member!r}) raises ConnectionError: {member} has not joined")
         finally:
             self.coming.discard(who)
-        self.line.add(f"    … returns: {member} {'is in' if method == 'join' else 'is out'}")
+        self.line.add(f"{method}({room!r}, {member!r}) returns")
         if self.line.now - begun > 3.5:
             self.fail("rooms-wait")
         if method == "join":
