@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import struct
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -165,3 +166,20 @@ def test_clients_that_reset_their_connection_while_much_is_said_leave_no_traceba
             client.recv(1000)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()  # sends a reset, and no end
+
+
+def test_close_frame_reaches_a_client_that_goes_on_talking(server):
+    where = urlsplit(server.url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(ask("/echo"))
+        while not connection.recv(1000).endswith(b"\r\n\r\n"):
+            pass
+        connection.sendall(b"\x81\x01x" + bytes(100_000))  # without a mask
+        for _ in range(20):
+            connection.sendall(bytes(50_000))  # a reset would fail here, and may destroy what has not been read
+            time.sleep(0.01)
+        connection.shutdown(socket.SHUT_WR)
+        said = b""
+        while part := connection.recv(65536):
+            said += part
+    assert (said[:1], said[2:4]) == (b"\x88", b"\x03\xea")  # 1002
