@@ -14,6 +14,7 @@ from labs.models.delays import (
     pushed,
 )  # fmt: skip
 from labs.models.fanout import cpu_per_delivery, held_bytes, last_member_ms
+from labs.models.scaling import with_servers_us
 from labs.models.sizes import (
     CHROMIUM_HEADERS,
     SOME_DATE,
@@ -39,5 +40,5 @@ __all__ = [
     "cpu_per_delivery", "echo_times", "frame", "gap_share", "get", "head_parts", "held_bytes", "last_member_ms",
     "long_poll_request", "long_polling", "poll_request", "poll_response", "polling", "polling_interval",
     "polling_requests_per_s", "publish_request", "publish_response", "pushed", "sse_event", "sse_request",
-    "sse_response", "upgrade_request", "upgrade_response",
+    "sse_response", "upgrade_request", "upgrade_response", "with_servers_us",
 ]  # fmt: skip
