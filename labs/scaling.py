@@ -108,7 +108,7 @@ class Listeners(Crowd):
 
 
 async def run(
-    servers: Iterable[int] = (1, 2, 4), rooms=((8, 1500), (500, 100)), *, seconds: float = 0.12, rounds: int = 8
+    servers: Iterable[int] = (1, 2, 4), rooms=((8, 1500), (500, 50)), *, seconds: float = 0.1, rounds: int = 10
 ) -> list[Point]:
     """Rooms of (members, messages a second) over each number of servers, in ascending order. Ten seconds or so.
 

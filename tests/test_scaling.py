@@ -1,4 +1,4 @@
-"""More servers, measured: who counts what, what a point says, and its model and chart; a cluster that loses a primary."""
+"""More servers, measured: who counts what, what a point says, and its model and chart; and a cluster that loses a primary."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import os
 import pytest
 
 from labs import charts, models, scaling
+from labs.cluster_loss import WHILE_CALM, WHILE_DOWN, Watched, cluster_loss, loss
 from labs.frames import Opcode, encode
 from labs.launch import Launching
 from labs.scaling import Listeners, Point
@@ -105,3 +106,27 @@ def test_chart_is_the_same_for_the_same_points_and_shows_every_server():
     assert (len(small.patches), len(large.patches)) == (7, 7)
     assert [text.get_text() for text in of_redis.texts] == ["15", "20", "30"]
     assert max(bar.get_y() + bar.get_height() for bar in small.patches) == pytest.approx(308)
+
+
+@posix
+async def test_killed_primary_takes_along_what_is_said_in_its_rooms_while_it_is_down_and_both_sides_are_told():
+    losses = await cluster_loss(killed=1)
+    assert len({one.room for one in losses}) == 6 and [one.owner for one in losses] == [0, 0, 1, 1, 2, 2]
+    for one in losses:
+        assert one.killed == (one.owner == 1) and one.published == 2 * WHILE_CALM + WHILE_DOWN
+        assert (one.lost, one.unheard, one.gaps) == ((WHILE_DOWN, WHILE_DOWN, 1) if one.killed else (0, 0, 0))
+        assert one.undetected == 0
+    assert min(one.silent_s for one in losses if one.killed) > 0.4  # it was down for half a second
+
+
+async def test_loss_says_what_was_not_told():
+    def answer(found):
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(found) if isinstance(found, Exception) else future.set_result(found)
+        return future
+
+    answers = [answer(found) for found in (1, 0, OSError("gone"), 1)]
+    silent = loss("blue", 0, Watched(0, [0, 3], [1_000_000_000, 3_500_000_000], answers))
+    told = loss("blue", 2, Watched(0, [0, None, 3], [1, 2], answers))
+    assert (silent.lost, silent.undetected, silent.gaps, silent.unheard, silent.silent_s) == (2, 2, 0, 2, 2.5)
+    assert (told.lost, told.undetected, told.gaps, told.killed, silent.killed) == (2, 0, 1, False, True)
