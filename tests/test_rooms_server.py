@@ -439,6 +439,87 @@ async def test_stalled_reader_that_never_wakes_is_gone_some_seconds_later(engine
 
 @both_engines
 @simulated
+async def test_echo_takes_no_more_in_than_its_client_reads(engine):
+    async with virtual.launch("rooms", engine=engine, rate=0) as server:
+        reader = await opened(server.url)
+        server.link.stall()
+        reader.writer.write(frame(0x82, bytes(10_000)) * 500)
+        await asyncio.sleep(5)
+        assert server.link.bytes["up"] < 2_500_000  # the link's own window is one million
+        server.link.resume()
+        assert await heard(reader, 500) == [bytes(10_000)] * 500
+        await reader.leave()
+
+
+RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER of no seconds: closing resets the connection
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@both_engines
+async def test_descriptor_of_who_has_left_is_not_written_to(engine, reset):
+    app, left = make_app(engine=engine), []
+    app.lobby.closed = lambda session, closed=app.lobby.closed: left.append(session.straight) or closed(session)
+    async with app.serving("127.0.0.1", 0) as url:
+        gone = await opened(url, "/rooms?name=gone")
+        async with chatting(url, "ada", room="blue") as (ada,):
+            gone.writer.write(text('{"type":"join","room":"blue"}'))
+            await ada.hear("presence")
+            for _ in range(3):
+                await ada.say("blue", "x")
+                await ada.hear("message")
+            assert [session.straight is None for session in app.lobby.sessions] == [False, False]
+            if reset:
+                gone.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            gone.writer.transport.abort()
+            await ada.hear("presence")
+            assert left == [None]
+
+
+async def test_what_the_library_writes_is_noticed_before_the_next_write():
+    app = make_app(engine="websockets")
+    async with app.serving("127.0.0.1", 0) as url, chatting(url, "ada", room="blue") as (ada,):
+        (session,) = app.lobby.sessions
+        await ada.say("blue", "x")
+        await ada.hear("message")
+        assert session.straight is not None
+        await (await ada.socket.ping())
+        assert session.straight is None
+
+
+@both_engines
+async def test_member_that_was_closed_and_stays_hears_nothing_more_and_holds_up_nobody(engine):
+    async with launch("rooms", "--engine", engine) as server, chatting(server.origin, "ada") as (ada,):
+        rude = await opened(server.origin, "/rooms?name=rude")
+        rude.writer.write(text('{"type":"join","room":"blue"}'))
+        async with chatting(server.origin, "bob") as (bob,):
+            for text_said in ("before", "after"):
+                await ada.say("blue", text_said)
+                assert [(await one.hear("message"))["text"] for one in (ada, bob)] == [text_said] * 2
+                rude.writer.write(b"\x83\x80\0\0\0\0")  # a reserved opcode
+                await asyncio.sleep(0.1)
+        *messages, code = await heard(rude)
+        await rude.leave()
+        assert code == 1002
+        assert [json.loads(message).get("text") for message in messages[-1:]] == ["before"]
+        assert [line for line in server.log if not line.startswith(("INFO", "WARNING"))] == []
+
+
+@simulated
+async def test_after_a_violation_nothing_is_kept_of_what_follows():
+    app = make_app(engine="raw")
+    async with app.serving("127.0.0.1", 0) as url:
+        reader = await opened(url, "/rooms?name=ada")
+        (session,) = app.lobby.sessions
+        for _ in range(3):
+            reader.writer.write(frame(0x83) + bytes(1000))
+            await asyncio.sleep(0.01)
+        assert session.frames is None
+        assert app.lobby.counted["ended 1002"] == 1
+        await reader.leave()
+
+
+@both_engines
+@simulated
 async def test_member_in_a_black_hole_leaves_when_its_pong_is_missing(engine):
     async with virtual.launch("rooms", engine=engine, ping_s=5) as server, chatting(server.origin, "ada") as (ada,):
         lost = Chatter(await connect(server.url, "name=lost", ping_interval=None))
@@ -655,6 +736,11 @@ async def test_over_tls_one_chats_as_well(engine, tmp_path):
         await ada.join()
         await ada.say("blue", "x" * 10_000)
         assert len((await ada.hear())["text"]) == 10_000
+        start = time.monotonic()
+        await socket.close()
+        assert (
+            time.monotonic() - start < 4
+        )  # the server has closed, and nobody has waited for anybody's patience to end
     async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics", ssl=trusted) as response:
         assert "rooms_closed_total 1" in await response.text()
     await process.stop()
