@@ -8,6 +8,8 @@ import pytest
 from autobahn import GOOD, verdict
 from transports import SOCKETS
 
+pytestmark = pytest.mark.timeout(900)  # it may have to be installed first
+
 # Case: what Autobahn says about it, if anything. The README of the tests has the reasons.
 EXPLAINED = {
     "raw_websocket": dict.fromkeys(("6.4.3", "6.4.4"), "NON-STRICT"),
