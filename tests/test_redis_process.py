@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from crowd import becomes
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from labs import redis_process
-from labs.redis_process import RedisError, RedisServer, redis, redis_cluster
+from labs.redis_process import RedisError, RedisServer, redis
 
 ROOT = Path(__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX processes, and the wheel with Valkey")
@@ -146,16 +146,3 @@ async def test_without_any_redis_the_error_says_what_to_do(monkeypatch):
 async def test_redis_that_refuses_its_options_is_quoted():
     with pytest.raises(RedisError, match="no-such-option"):
         await redis("--no-such-option", "1")
-
-
-@posix
-async def test_cluster_shares_the_keys_among_three_nodes():
-    async with redis_cluster() as cluster, RedisCluster.from_url(cluster.url) as client:
-        for n in range(60):
-            await client.set(f"key {n}", n)
-        sizes = []
-        for node in cluster.nodes:
-            async with Redis.from_url(node.url) as alone:
-                sizes.append(await alone.dbsize())
-        assert sum(sizes) == 60 and min(sizes) > 0
-    assert not any(listens(node.port) for node in cluster.nodes)
