@@ -33,10 +33,9 @@ WALL_LIMIT_S = 5.0  # real seconds for a case in virtual time
 REAL_LIMIT_S = 20.0  # … and for one that runs real processes
 STOP_LIMIT_S = 30.0  # seconds of the case's own clock in which what was cancelled must end
 PRINTED_LINES = 5
-NOT_THE_LEARNERS = tuple(
-    str(Path(place).resolve())
-    for place in (Path(__file__).parents[1], *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")))
-)
+PLACES = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
+# As they are and as they are named: a notebook imports the course as ../labs, and .venv may be a link.
+NOT_THE_LEARNERS = tuple({name for place in PLACES for name in (str(place), str(place.resolve()))})
 
 _failures: ContextVar[list | None] = ContextVar("failures", default=None)
 
