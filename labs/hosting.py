@@ -275,7 +275,16 @@ def build(make_app: Callable, *, keep: int, epoch: str | None = None, **chosen):
     return make_app(**chosen)
 
 
-def main(make_app: Callable, description: str, **choices: tuple) -> None:
+def fast_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's event loop, where it exists; it saves some memory for each connection, and some time for each read."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def main(make_app: Callable, description: str, loop_factory: Callable | None = None, **choices: tuple) -> None:
     """Run one server as a process until it is told to stop.
 
     `wait_s=(25.0, "meaning")` adds the option --wait, a time in seconds whose value is passed on as `make_app(...,
@@ -294,6 +303,8 @@ def main(make_app: Callable, description: str, **choices: tuple) -> None:
     many_files()
 
     async def run():
+        if not 0 <= options.port < 2**16:  # uvloop would take the port modulo 2**16
+            raise OverflowError("a port is 0 to 65535")
         stop = stop_event(options.exit_on_eof)
         chosen = {name: getattr(options, name) for name in choices}
         app = build(make_app, keep=options.keep, origins=tuple(options.origin), **chosen)
@@ -302,6 +313,7 @@ def main(make_app: Callable, description: str, **choices: tuple) -> None:
             await stop.wait()
 
     try:
-        asyncio.run(run())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(run())
     except (OSError, OverflowError) as error:  # the port is taken, the host unknown, or the number no port's
         sys.exit(f"cannot listen on {options.host}:{options.port}: {getattr(error, 'strerror', None) or error}")

@@ -24,7 +24,7 @@ from test_websocket_bad_inputs import ACCEPTED, LENIENT, REFUSED, ask, plain
 
 from labs import clients, conformance, virtual
 from labs.conformance import frame, text
-from labs.hosting import main
+from labs.hosting import fast_loop, main
 from labs.launch import Process, launch
 from labs.lobby import AUTH_S
 from labs.outbox import BACKLOG, JOINED
@@ -586,6 +586,7 @@ async def test_stop_tells_everybody_1001_within_two_seconds_even_if_one_does_not
         (("--auth", "list.json"), "list.json is not a JSON object of names"),
         (("--auth", "short.json"), "a secret in short.json has fewer than 8 characters"),
         (("--auth", "same.json"), "two names in same.json have the same secret"),
+        (("--port", "99999"), "cannot listen on 127.0.0.1:99999: "),
         (("--cert", "nowhere.pem"), "cannot use the certificate nowhere.pem: "),
         (("--key", "nowhere.pem"), "--key needs --cert"),
     ],
@@ -600,7 +601,7 @@ def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, complain
         (tmp_path / f"{name}.json").write_text(json.dumps(secrets))
     monkeypatch.setattr(sys, "argv", ["rooms", "--port", "0", *options])
     with pytest.raises(SystemExit) as ended:
-        main(make_app, "", **DEFAULTS)
+        main(make_app, "", fast_loop, **DEFAULTS)
     said = capsys.readouterr()
     assert complaint in f"{said.err}{ended.value.code}"
     assert ended.value.code != 0

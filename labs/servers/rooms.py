@@ -20,7 +20,7 @@ The close code 1001 says that the server stops, 1008 that a client sends too muc
 
 from labs.accounts import Accounts
 from labs.engines import DEFAULTS, LobbyService, service
-from labs.hosting import main
+from labs.hosting import fast_loop, main
 from labs.lobby import Lobby
 from labs.rooms import Limits, Rooms
 
@@ -35,4 +35,4 @@ def make_app(
 
 
 if __name__ == "__main__":
-    main(make_app, __doc__, **DEFAULTS)
+    main(make_app, __doc__, fast_loop, **DEFAULTS)
