@@ -108,7 +108,7 @@ class Listeners(Crowd):
 
 
 async def run(
-    servers: Iterable[int] = (1, 2, 4), rooms=((8, 1500), (500, 50)), *, seconds: float = 0.1, rounds: int = 10
+    servers: Iterable[int] = (1, 2, 4), rooms=((8, 1500), (500, 50)), *, seconds: float = 0.1, rounds: int = 7
 ) -> list[Point]:
     """Rooms of (members, messages a second) over each number of servers, in ascending order. Ten seconds or so.
 
