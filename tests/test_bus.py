@@ -300,6 +300,18 @@ async def test_since_a_cursor_on_another_server_has_what_was_missed_without_copi
         assert await other.bus.since("blue", other.bus.cursor(4)) == []
 
 
+async def test_copy_that_comes_after_somebody_has_come_back_is_known_to_the_server_that_never_had_the_first():
+    async with redis() as server, two(Streams, server.url) as (one, other):
+        await one.bus.open("blue")
+        await one.bus.publish("blue", "seen", key="k1")
+        assert await one.has(1)
+        await other.bus.open("blue")
+        assert await other.bus.since("blue", one.bus.cursor(1)) == []
+        one.bus.publish("blue", "seen", key="k1")
+        one.bus.publish("blue", "new")
+        assert await other.has(1) and other.texts() == ["new"]
+
+
 @pytest.mark.parametrize(
     "cursor, error",
     [("x", BadCursor), ("", BadCursor), ("00000000-1", Gone), ("{epoch}-4", BadCursor), ("{epoch}-0", Gone)],

@@ -9,18 +9,30 @@ from types import SimpleNamespace
 
 import pytest
 from crowd import becomes
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from labs import redis_lines, shared_lobby
+from labs.hosting import serving
 from labs.launch import LaunchError, Process, launch
+from labs.presence import SharedPresence
 from labs.redis_process import redis
+from labs.rooms_shared import SharedRooms
+from labs.servers.redis_fanout import make_app
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a real Redis is needed")
 
 
-@pytest.fixture(scope="module", params=["pubsub", "streams"])
-def pair(request):
+@pytest.fixture
+def pair(pair_memory):
     """Two servers that share a Redis, for all tests that leave them as they are; each test has rooms of its own."""
+    return pair_memory[0]
+
+
+@pytest.fixture(scope="module", params=["pubsub", "streams"])
+def pair_memory(request):
+    """The pair, and its Redis."""
 
     async def start():
         memory = await redis(ours=True)
@@ -32,7 +44,7 @@ def pair(request):
         await memory.stop()
 
     memory, hosts, origins = asyncio.run(start())
-    yield [SimpleNamespace(origin=origin) for origin in origins]
+    yield [SimpleNamespace(origin=origin) for origin in origins], memory
     asyncio.run(stop(memory, hosts))
     assert [line for host in hosts for line in host.log if "Traceback" in line] == []
 
@@ -40,6 +52,9 @@ def pair(request):
 def options(memory, delivery: str) -> tuple[str, ...]:
     """A server's options."""
     return "--redis", memory.url, "--delivery", delivery, "--rate", "0"
+
+
+both = pytest.mark.parametrize("delivery", ["pubsub", "streams"])
 
 
 @pytest.fixture(autouse=True)
@@ -278,3 +293,160 @@ async def test_cursor_that_cannot_be_followed_is_a_gap_or_an_error():
         assert await becomes(lambda: ada.has("error", 4), within_s=10)
         assert {message["code"] for message in ada.of("error")} == {"bad_cursor"} and ada.of("joined", "red") == []
         await ada.close()
+
+
+class Somebody:
+    """A member without a connection."""
+
+    def __init__(self, name: str):
+        self.name, self.rooms = name, []
+
+
+def told(deliveries) -> list[tuple[list[str], dict]]:
+    """To whom, by name, and what."""
+    return [(sorted(member.name for member in getattr(to, "members", to)), message) for to, message in deliveries]
+
+
+def test_name_joins_with_the_first_place_that_has_it_and_leaves_with_the_last():
+    rooms, ada, bob = SharedRooms(), Somebody("ada"), Somebody("bob")
+    rooms.join(bob, "blue")
+    assert told(rooms.elsewhere_now("blue", "ada", "s2", True)) == [
+        (["bob"], {"type": "presence", "room": "blue", "joined": "ada"})
+    ]
+    assert rooms.elsewhere_now("blue", "ada", "s2", True) == []  # said twice
+    assert rooms.elsewhere_now("blue", "ada", "s3", True) == []  # a second place
+    assert told(rooms.join(ada, "blue")) == [(["ada"], {"type": "joined", "room": "blue", "members": ["ada", "bob"]})]
+    assert rooms.here("blue", "ada") and rooms.names_here("blue") == ["bob", "ada"]
+    assert rooms.depart(ada) == [] and not rooms.here("blue", "ada")
+    assert rooms.replace_elsewhere("blue", {"ada": {"s3"}}) == []
+    assert told(rooms.replace_elsewhere("blue", {"eve": {"s3"}})) == [
+        (["bob"], {"type": "presence", "room": "blue", "left": "ada"}),
+        (["bob"], {"type": "presence", "room": "blue", "joined": "eve"}),
+    ]
+
+
+def test_first_member_here_finds_those_who_are_there_elsewhere():
+    rooms, bob = SharedRooms(), Somebody("bob")
+    assert rooms.elsewhere_now("blue", "ada", "s2", True) == []
+    assert told(rooms.join(bob, "blue"))[-1][1]["members"] == ["ada", "bob"]
+
+
+async def test_names_of_a_server_that_was_killed_leave_when_they_expire():
+    async with redis(ours=True) as memory:
+        rooms, others, heard = SharedRooms(), SharedRooms(), []
+        async with SharedPresence(memory.url, rooms, heard.extend, ttl_s=0.6) as presence:
+            async with SharedPresence(memory.url, others, print, ttl_s=0.6) as killed:
+                for here, place, name in ((rooms, presence, "bob"), (others, killed, "ada")):
+                    await place.open("blue")
+                    here.join(Somebody(name), "blue")
+                    place.touched()
+
+                async def comes() -> bool:
+                    return {"type": "presence", "room": "blue", "joined": "ada"} in [message for _, message in heard]
+
+                assert await becomes(comes, within_s=5)  # from here on `killed` says nothing any more
+
+            async def goes() -> bool:
+                return heard[-1][1] == {"type": "presence", "room": "blue", "left": "ada"}
+
+            assert await becomes(goes, within_s=5)
+
+
+async def test_what_is_said_while_a_past_is_read_comes_once_and_in_its_place(monkeypatch):
+    async with redis(ours=True) as memory:
+        app = make_app(redis=memory.url, delivery="streams", rate=0)
+        async with serving(app, port=0) as url:
+            bus, since = app.lobby.bus, app.lobby.bus.since
+            bob, ada = (
+                await Client.open(SimpleNamespace(origin=url), "bob"),
+                await Client.open(SimpleNamespace(origin=url), "ada"),
+            )
+            cursor = (await bob.join("blue"))["cursor"]
+            await bob.say("before")
+            assert await bob.gets(1)
+
+            async def since_and_meanwhile(room, after):
+                await bob.say("during the reading")
+                assert await bob.gets(2)
+                found = await since(room, after)
+                await bob.say("after the reading")
+                assert await bob.gets(3)
+                return found
+
+            monkeypatch.setattr(bus, "since", since_and_meanwhile)
+            await ada.join("blue", after=cursor)
+            await bob.say("afterwards")
+            assert await ada.gets(4) and await bob.gets(4)
+            assert ada.texts() == bob.texts() == ["before", "during the reading", "after the reading", "afterwards"]
+            await asyncio.gather(ada.close(), bob.close())
+
+
+@both
+async def test_room_is_followed_while_it_has_a_member_here_and_not_longer(delivery):
+    async with redis(ours=True) as memory:
+        app = make_app(redis=memory.url, delivery=delivery, rate=0)
+        async with serving(app, port=0) as url:
+            ada, bob = [await Client.open(SimpleNamespace(origin=url), name) for name in ("ada", "bob")]
+            await asyncio.gather(ada.join("blue"), bob.join("blue"), bob.join("red"))
+
+            async def followed(*rooms: str) -> bool:
+                notes = app.lobby.presence.notes.rooms
+                return (
+                    set(app.lobby.bus.rooms)
+                    == set(notes)
+                    == set(app.lobby.rooms.elsewhere)
+                    == app.lobby.open
+                    == set(rooms)
+                )
+
+            assert await followed("blue", "red")
+            await ada.ask(type="leave", room="blue")
+            assert await becomes(lambda: ada.has("left", 1)) and await followed("blue", "red")
+            await bob.close()
+            assert await becomes(followed)
+            await ada.join("blue")
+            assert await followed("blue")
+            await ada.close()
+            assert await becomes(followed)
+            assert not app.lobby._locks and not app.lobby._busy and not any(app.lobby._held.values())
+
+
+async def test_while_redis_is_away_clients_are_told_so_and_the_server_lives(monkeypatch):
+    monkeypatch.setattr(shared_lobby, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(redis_lines, "WAITING", 3)
+    async with redis(ours=True) as memory, serving(make_app(redis=memory.url, rate=0)) as url:
+        ada = await Client.open(SimpleNamespace(origin=url), "ada")
+        await ada.join("blue")
+        await memory.kill()
+        await ada.ask(type="join", room="red")
+        assert await becomes(lambda: ada.has("error", 1), within_s=10)
+        for n in range(6):
+            await ada.say(f"{n}")
+        assert await becomes(lambda: ada.has("error", 3), within_s=10)
+        assert {message["code"] for message in ada.of("error")} == {"unavailable"}
+        await memory.restart()
+        await ada.join("red")
+        assert ada.of("gap", "blue") and await becomes(lambda: ada.has("gap", 1, "blue"))
+        await ada.close()
+
+
+async def test_what_others_write_to_redis_reaches_no_client(pair_memory):
+    pair, memory = pair_memory
+    ada = await Client.open(pair[0], "ada")
+    await ada.join("strange")
+    async with Redis.from_url(memory.url) as client:
+        for text in (
+            "",
+            "x",
+            "k not json",
+            'k {"sender":1}',
+            "k [1]",
+            'k  {"sender":"a","text":"b","at":1}',
+            b"k \xff",
+        ):
+            await client.publish("room:strange", text)
+            await client.xadd("stream:strange", {"m": text}, id="0-*")
+    await ada.say("ours", "strange")
+    assert await ada.gets(1, "strange")
+    assert ada.texts("strange") == ["ours"]
+    await ada.close()
