@@ -1,5 +1,6 @@
 """Two servers' chat pages side by side in a real browser, and the switch of their Redis: gaps that are told, or none."""
 
+import asyncio
 import json
 import os
 import re
@@ -26,26 +27,26 @@ pytestmark = [
 @asynccontextmanager
 async def board_in(chromium, delivery: str):  # noqa: F811
     """The page with its switch, and the two pages in it, when both are in the room."""
-    options = ("--delivery", delivery, "--rate", "0")
     async with redis(ours=True, durable=delivery == "streams") as store:
-        one, other = (
-            launch("redis_fanout", "--redis", store.url, *options),
-            launch("redis_fanout", "--redis", store.url, *options),
-        )
-        async with one as first, other as second, two_rooms.show([first, second], store) as board:
-            context = await chromium.new_context(viewport={"width": 1300, "height": 560})
-            outside = ChatTab(await context.new_page())
-            await outside.open(f"{board.url}/")
-            await outside.page.wait_for_function("document.querySelectorAll('iframe').length === 2")
-            ada, ben = ChatTab(outside.page), ChatTab(outside.page)
-            ada.page, ben.page = [
-                await (await frame.element_handle()).content_frame() for frame in await frames(outside)
-            ]
-            await ada.sees("#members li", "ada", "ben")
-            await ben.sees("#members li", "ada", "ben")
-            yield outside, ada, ben
-            await context.close()
-            assert [text for text in outside.complaints if not text.startswith("Blocked autofocusing")] == []
+        options = ("--redis", store.url, "--delivery", delivery, "--rate", "0")
+        servers = await asyncio.gather(launch("redis_fanout", *options), launch("redis_fanout", *options))
+        try:
+            async with two_rooms.show(servers, store) as board:
+                context = await chromium.new_context(viewport={"width": 1300, "height": 560})
+                outside = ChatTab(await context.new_page())
+                await outside.open(f"{board.url}/")
+                await outside.page.wait_for_function("document.querySelectorAll('iframe').length === 2")
+                ada, ben = ChatTab(outside.page), ChatTab(outside.page)
+                ada.page, ben.page = [
+                    await (await frame.element_handle()).content_frame() for frame in await frames(outside)
+                ]
+                await ada.sees("#members li", "ada", "ben")
+                await ben.sees("#members li", "ada", "ben")
+                yield outside, ada, ben
+                await context.close()
+                assert [text for text in outside.complaints if not text.startswith("Blocked autofocusing")] == []
+        finally:
+            await asyncio.gather(*(server.stop() for server in servers))
 
 
 async def frames(tab) -> list:
