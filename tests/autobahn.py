@@ -1,6 +1,6 @@
 """Autobahn's fuzzing client, an independent judge of WebSocket servers: installed once, and run against `/echo` of ours.
 
-python tests/autobahn.py [--install] [raw_websocket websocket]
+python tests/autobahn.py [--install] [raw_websocket websocket "rooms --engine=raw"]
 
 The suite needs Python 2.7, which has to be on this machine (`python2.7` on PATH, or one of pyenv's). It is installed into
 the user's cache folder, half a minute once. Its reports, one page for each case, go to out/autobahn/.
@@ -28,6 +28,7 @@ OUT = ROOT / "out" / "autobahn"
 CASES = (["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"], ["9.*"])  # run side by side: one waits, one works
 OPTIONS = ("--max-size", str(16 * 1024 * 1024), "--rate", "0")  # the largest messages of 9.* are so large, and many
 GOOD = ("OK", "INFORMATIONAL")  # the second: the RFC leaves it open
+SERVERS = ("raw_websocket", "websocket", "rooms --engine=raw")
 LIMIT_S = 180  # of a run, on a machine that may be busy
 
 
@@ -83,8 +84,8 @@ async def judge(names: list[str]) -> dict[str, dict[str, dict]]:
 
 async def judge_part(name: str, part: int) -> tuple[str, dict[str, dict]]:
     """Some of the cases against a server of their own."""
-    server = Process(name, *OPTIONS)
-    url, out = (await server.start()).replace("http", "ws", 1), OUT / name / str(part + 1)
+    server = Process(*name.split(), *OPTIONS)
+    url, out = (await server.start()).replace("http", "ws", 1), OUT / name.replace(" ", "") / str(part + 1)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     spec = {"outdir": str(out), "servers": [{"agent": name, "url": f"{url}/echo"}], "cases": CASES[part]}
@@ -116,7 +117,7 @@ def verdict(said: dict) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("servers", nargs="*", default=["raw_websocket", "websocket"], help="which (default: both)")
+    parser.add_argument("servers", nargs="*", default=SERVERS, help="which, with their options (default: all)")
     parser.add_argument("--install", action="store_true", help="only install the suite")
     options = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""Autobahn's fuzzing client judges both socket servers. What is not plainly good is explained in the README of the tests."""
+"""Autobahn judges both socket servers, and rooms on our own frames. What is not plainly good is explained in tests/README.md."""
 
 import asyncio
 import os
@@ -6,13 +6,12 @@ import os
 import autobahn
 import pytest
 from autobahn import GOOD, verdict
-from transports import SOCKETS
 
-pytestmark = pytest.mark.timeout(900)  # it may have to be installed first
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("autobahn")]  # it may have to be installed first
 
 # Case: what Autobahn says about it, if anything. The README of the tests has the reasons.
 EXPLAINED = {
-    "raw_websocket": dict.fromkeys(("6.4.3", "6.4.4"), "NON-STRICT"),
+    **dict.fromkeys(("raw_websocket", "rooms --engine=raw"), dict.fromkeys(("6.4.3", "6.4.4"), "NON-STRICT")),
     "websocket": {
         **dict.fromkeys(("3.2", "3.3", "4.1.3", "4.1.4", "4.2.3", "4.2.4", "4.2.5", "5.15"), "NON-STRICT"),
         **dict.fromkeys(("6.4.1", "6.4.2", "6.4.3", "6.4.4"), "NON-STRICT"),
@@ -34,18 +33,17 @@ def found():
             autobahn.install()
         except RuntimeError as error:
             pytest.skip(f"{error}; labs.conformance stands in for it")
-    return asyncio.run(autobahn.judge(SOCKETS))
+    return asyncio.run(autobahn.judge(autobahn.SERVERS))
 
 
-@pytest.mark.parametrize("name", SOCKETS)
+@pytest.mark.parametrize("name", autobahn.SERVERS)
 def test_autobahn_finds_nothing_that_is_not_explained(found, name):
     assert len(found[name]) > 290
     strange = {case: verdict(said) for case, said in found[name].items() if verdict(said) not in GOOD}
     assert {case: word for case, word in strange.items() if EXPLAINED[name].get(case) != word} == {}
 
 
-def test_autobahn_finds_no_failure_in_the_server_that_is_made_by_hand(found):
-    failed = {
-        case for case, said in found["raw_websocket"].items() if "FAILED" in (said["behavior"], said["behaviorClose"])
-    }
+@pytest.mark.parametrize("name", ["raw_websocket", "rooms --engine=raw"])
+def test_autobahn_finds_no_failure_in_the_servers_that_are_made_by_hand(found, name):
+    failed = {case for case, said in found[name].items() if "FAILED" in (said["behavior"], said["behaviorClose"])}
     assert failed == set()
