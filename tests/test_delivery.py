@@ -42,9 +42,8 @@ def test_reader_that_does_not_listen_to_gaps_detects_nothing():
 
 
 @posix
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_every_rung_loses_and_doubles_what_is_predicted(seed):
-    records = {record.rung: record for record in await ladder(seed)}
+async def test_every_rung_loses_and_doubles_what_is_predicted():
+    records = {record.rung: record for record in await ladder(seed=1)}
     assert list(records) == ["Pub/Sub", "Pub/Sub, gaps told", "Streams", "Streams, copies dropped"]
     assert all(record.counted == record.predicted for record in records.values()), records
     bottom, told, streams, top = (record.counted for record in records.values())

@@ -206,10 +206,10 @@ async def talk(clients: list[Client], seconds: float, per_second: float = 100) -
 
 async def killed_under_load(memory, clients) -> int:
     """Redis is killed under 100 messages a second, and started again."""
-    talking = asyncio.create_task(talk(clients, 1.2))
-    await asyncio.sleep(0.3)
+    talking = asyncio.create_task(talk(clients, 0.8))
+    await asyncio.sleep(0.2)
     await memory.kill()
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.3)
     await memory.restart()
     return await talking
 
@@ -259,8 +259,8 @@ async def test_server_killed_while_clients_resume_on_the_other_streams_lose_and_
         await bob.join("blue")
         readers = [await Client.open(one, f"reader-{n}") for n in range(5)]
         cursors = [(await reader.join("blue"))["cursor"] for reader in readers]
-        talking = asyncio.create_task(talk([bob], 1.0, 200))
-        await asyncio.sleep(0.3)
+        talking = asyncio.create_task(talk([bob], 0.6, 200))
+        await asyncio.sleep(0.2)
         os.kill((await one.usage())["pid"], signal.SIGKILL)
         heard = []
         for reader, cursor in zip(readers, cursors, strict=True):
