@@ -11,8 +11,8 @@ cookies do not know ports (RFC 6265 §8.5): two ports of 127.0.0.1 are two origi
 and blog.example.com, whoever writes there. (`SameSite=None` would give it to all sites; browsers want `Secure` with it, so
 TLS.) What protects the room is that `Origin` is compared before the upgrade. --trusting is the server that forgot to.
 
-To see it: log in, say something, then `python -m http.server -b 127.0.0.1 -d labs/pages 8001`, and open, in the same browser,
-http://127.0.0.1:8001/mallory.html?room=127.0.0.1:PORT with the port of the room.
+To see it: start this with --trusting and log in. Then start `python -m http.server -b 127.0.0.1 -d labs/pages 8001`, and open,
+in the same browser, http://127.0.0.1:8001/mallory.html?room=127.0.0.1:PORT with the port of the room.
 """
 
 import json
