@@ -15,7 +15,7 @@ import asyncio, inspect, json
 from functools import partial
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from labs import charts, clients, fanout, ledger, models, virtual
 from labs.checks import check, claim
 from labs.clock import now_ns
@@ -578,6 +578,49 @@ claim(
 )
 
 # %% [markdown]
+# ## Break it: the member who talks too much
+# Cy comes back with a script that says a thousand things at once. The server allows twenty messages a second to each client, and five seconds' worth of them at once, for those who paste a poem. What is too much is answered with an error. Who does not listen to that is closed with 1008, after ten more seconds' worth. How many of the thousand does Ben hear?
+
+# %%
+my_guess_heard = 99  ### PREDICTION
+
+
+# %%
+async def a_thousand_at_once(launch, rate=20):
+    """How many messages Ben hears, and Cy's close code."""
+    async with launch("rooms", rate=rate) as server:
+        ben, cy = await enter(server, "ben", "blue"), await enter(server, "cy", "blue")
+        try:
+            for number in range(1000):
+                said = {"type": "message", "room": "blue", "text": str(number)}
+                await cy.send(json.dumps(said))
+            while True:
+                await cy.recv()
+        except ConnectionClosed as closed:
+            code = closed.rcvd.code
+        kinds = []
+        while kinds[-1:] != ["left"]:
+            message = json.loads(await ben.recv())
+            kinds.append("left" if "left" in message else message["type"])
+        return kinds.count("message"), code
+
+
+heard_by_ben, code = virtual.run(a_thousand_at_once(virtual.launch))
+say(
+    f"Ben heard {heard_by_ben} of 1,000, and Cy was closed with {code}. Your guess was "
+    f"{'not made' if my_guess_heard is ... else my_guess_heard}."
+)
+
+# %%
+# NBVAL_CHECK_OUTPUT
+claim(
+    "5.c11",
+    "five seconds' worth of messages is let through, the join among them, and then the client is "
+    "closed with 1008",
+    (heard_by_ben, code) == (5 * 20 - 1, 1008),
+)
+
+# %% [markdown]
 # ## Who are you?
 # Until now a name was whatever the query said. That is fine for a lesson. A real server wants proof, and a WebSocket makes this harder than it looks: a browser's `new WebSocket(url)` cannot set a header of your choice, except for the list of subprotocols, which some products misuse for a token. Four ways are left.
 #
@@ -633,13 +676,62 @@ table(["a client with", "is told"], *door.items())
 # %%
 # NBVAL_CHECK_OUTPUT
 claim(
-    "5.c11",
+    "5.c12",
     "a secret in the first message, or a fresh ticket, opens the door, and nothing else does",
     list(door.values())
     == ["closed with 4401"] * 2 + ["welcome", "joined"] + ["closed with 4401"] * 2,
 )
 
 # %% [markdown]
+# ## The attack, where it hurts
+# Of the four ways the cookie is the one that most sites use, since it is there already. Here is a room that does: `labs/servers/cookie_room.py` sets a cookie when one logs in, and whatever comes through
+# a socket is said in the name that the cookie stands for. Ada logs in, and later, in another tab, opens a page of Mallory's. Its script opens a socket to the room and says something. It sees no
+# cookie and needs none, because her browser adds the cookie by where the request goes. One thing that is often taken for protection does not help here: the cookie is `SameSite=Lax`, which keeps it
+# from pages of other *sites*, but a site has no port. Two ports of one host are two origins and one site, and so are `chat.example.com` and `blog.example.com`. The cell below sends what her browser
+# would send, to the room with `--trusting`, which does not look at `Origin`, and to the same room as it should be. Before you run it: in which of the four cases does Ben, who sits in the room, hear
+# something?
+
+
+# %%
+async def browser(server, name, **page):
+    """A socket as this person's browser opens it, after a login, with the cookie."""
+    login = {"url": f"{server.url}/login?name={name}", "allow_redirects": False}
+    async with clients.session() as http, http.get(**login) as answer:
+        cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+    return await connect(f"{server.ws}/room", additional_headers=cookie, proxy=None, **page)
+
+
+async def overheard(server, origin):
+    """What Ben hears when a page of this origin speaks in Ada's browser."""
+    async with await browser(server, "ben") as in_the_room:
+        try:
+            async with await browser(server, "ada", origin=origin) as page:
+                await page.send("I owe Mallory 1,024")
+            return "{name}: {text}".format(**json.loads(await in_the_room.recv()))
+        except InvalidStatus as refused:
+            return f"{refused.response.status_code} {refused.response.reason_phrase}"
+
+
+async with launch("cookie_room", "--trusting") as trusts, launch("cookie_room") as lists:
+    ours = [await overheard(room, room.url) for room in (trusts, lists)]
+    theirs = [await overheard(room, "http://127.0.0.1:8001") for room in (trusts, lists)]
+table(["page of", "trusting", "with the list"], ["our own", *ours], ["foreign", *theirs])
+
+# %%
+# NBVAL_CHECK_OUTPUT
+claim(
+    "5.c13",
+    "a room that trusts every page hears a foreign one in Ada's name; with the list it is refused, and our own page is not",
+    [*ours, *theirs] == ["ada: I owe Mallory 1,024"] * 3 + ["403 Forbidden"],
+)
+
+# %% [markdown]
+# A foreign page is heard as Ada in the trusting room, and refused before the upgrade in the other; nothing but the comparison of `Origin` differs between the two. The attack is worse than a forged
+# form, because a socket is open in both directions: Mallory's page also hears all that the room says from then on. A client of ours stood in for the browser in this cell. To see a real one do it,
+# start `.venv/bin/python -m labs.servers.cookie_room --trusting`, open the page that it announces and log in, then serve Mallory's page from another port with `.venv/bin/python -m http.server -b
+# 127.0.0.1 -d labs/pages 8001`, and open `http://127.0.0.1:8001/mallory.html?room=127.0.0.1:PORT`, with the room's port, in the same browser. Without `--trusting`, log in again: the page's socket
+# never opens. The first message and the ticket of the section above do not have this hole, because the page itself has to know something that a browser does not add.
+#
 # ## A server that you would run
 # The course's rooms server has what a workshop needs. `.venv/bin/python -m labs.servers.rooms --help` lists it: address and port, allowed origins, TLS with `--cert` and `--key`, authentication, limits for rooms, members, sizes and rates, and a log of one JSON object a line with `--log json`. And it tells what it is doing, in the format that Prometheus reads:
 
@@ -672,7 +764,7 @@ say(f"Your guess was {'not made' if my_guess is ... else my_guess}.")
 # %%
 # NBVAL_CHECK_OUTPUT
 claim(
-    "5.c12",
+    "5.c14",
     "on our own frames a member who is silent needs less than a third of the memory",
     memory["raw"] < memory["websockets"] / 3,
 )
@@ -822,7 +914,7 @@ check("5.5", make_chat)
 # - Presence costs n². Above some size, count.
 # - Encode once, join what belongs to one turn, write once for each member.
 # - A slow member costs somebody: the others, your memory, or its own connection. Decide which, and say so.
-# - Cookies come from every page. The first message, or a ticket, come from yours.
+# - A cookie also comes when a foreign page asks: compare `Origin`. The first message, or a ticket, come from your page alone.
 #
 # ## Five questions to take away
 # <details><summary>Why does <code>asyncio.gather</code> over all sends not solve the problem of the slow member?</summary>

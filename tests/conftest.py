@@ -16,3 +16,8 @@ settings.load_profile("repeatable")
 def pytest_configure(config):
     """Debug mode reports what was never awaited and what blocks. Not for child processes: slow is no error there."""
     config.option.asyncio_debug = True
+
+
+def pytest_collection_modifyitems(items):
+    """What is kept together on one worker takes longest, the notebooks above all: it begins first."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

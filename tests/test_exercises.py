@@ -1,6 +1,6 @@
 """Every exercise's check, proved: the stub fails, right answers pass, and each wrong one gets its own diagnosis, every time.
 
-By default the solution and one wrong answer of each exercise are judged 200 times and all others a few times. This judges
+By default the solution and one wrong answer of each exercise are judged 40 times and all others a few times. This judges
 every answer 200 times, in a few minutes:
 
     VERDICTS=200 .venv/bin/python -m pytest tests/test_exercises.py
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "solutions"))
 import build  # noqa: E402
 
-TIMES = 200
+TIMES = int(os.environ.get("VERDICTS", 40))
 TIMES_OTHERS = int(os.environ.get("VERDICTS", 5))
 TIMES_REAL = 3
 VARIES = re.compile(r"0x[0-9a-fA-F]{6,}|127\.0\.0\.1'?[:,] ?\d|/(?:home|root|tmp|usr|var|Users)/|\.py\b|ipykernel")
