@@ -5,8 +5,8 @@
 # every path here is relative and .venv's programs are called as modules.
 
 # What `make test` runs: everything in tests/, which includes every notebook, solved and unsolved, under nbval.
-# Two tests at a time, because most of them wait; TEST_ARGS="-n 0" runs them one by one.
-SUITE   = pytest -n 2 --dist loadgroup $(TEST_ARGS)
+# Two files at a time, because most tests wait; TEST_ARGS="-n 0" runs them one by one.
+SUITE   = pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 LEARNER = .venv/.learner-installed
 DEV     = .venv/.dev-installed
 RUN     = .venv/bin/python -m

@@ -18,6 +18,9 @@ def pytest_configure(config):
     config.option.asyncio_debug = True
 
 
+LONGEST = ("test_notebooks", "test_exercises", "test_jupyterlab", "test_pages")  # two files at a time; these begin
+
+
 def pytest_collection_modifyitems(items):
-    """What is kept together on one worker takes longest, the notebooks above all: it begins first."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Long files first, so that no worker is left alone with one of them in the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))

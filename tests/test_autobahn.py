@@ -7,7 +7,7 @@ import autobahn
 import pytest
 from autobahn import GOOD, verdict
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("autobahn")]  # it may have to be installed first
+pytestmark = pytest.mark.timeout(900)  # it may have to be installed first
 
 # Case: what Autobahn says about it, if anything. The README of the tests has the reasons.
 EXPLAINED = {

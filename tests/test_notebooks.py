@@ -201,7 +201,6 @@ def runs(request, tmp_path_factory):
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.xdist_group("notebooks")
 @pytest.mark.timeout(LIMIT_S * len(SOLUTIONS) + 60)
 @named(LEARNERS)
 def test_unsolved_notebook_fails_at_its_exercises_and_nowhere_else(path, runs):
@@ -210,7 +209,6 @@ def test_unsolved_notebook_fails_at_its_exercises_and_nowhere_else(path, runs):
     assert failed == exercises(read(path)), said
 
 
-@pytest.mark.xdist_group("notebooks")
 @pytest.mark.timeout(LIMIT_S * len(SOLUTIONS) + 60)
 @named(SOLUTIONS)
 def test_solved_notebook_passes(path, runs):

@@ -397,7 +397,7 @@ def test_lab_runs_as_root_only_where_the_caller_is_root(sandbox, user, allowed):
 def test_make_test_passes_options_on_and_fails_when_a_test_does(sandbox):
     sandbox.program("python3")
     assert sandbox.make("test", "TEST_ARGS=-k polling -x", fail_at="-k polling").returncode != 0
-    assert sandbox.asked[-1] == "-m pytest -n 2 --dist loadgroup -k polling -x"
+    assert sandbox.asked[-1] == "-m pytest -n 2 --dist loadfile --no-loadscope-reorder -k polling -x"
     assert sandbox.make("test").returncode == 0
 
 
