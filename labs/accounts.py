@@ -8,7 +8,7 @@ Design notes
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from labs.clock import now_ns
 
@@ -17,10 +17,10 @@ TICKETS = 10_000  # that may be unused at once
 
 
 class Accounts:
-    """The secret of every name, and the tickets that have not been used. `clock` tells nanoseconds."""
+    """The secret of every name, and the tickets that have not been used."""
 
-    def __init__(self, secrets_by_name: Mapping[str, str], *, clock: Callable[[], int] = now_ns):
-        self.secrets, self.clock = dict(secrets_by_name), clock
+    def __init__(self, secrets_by_name: Mapping[str, str]):
+        self.secrets = dict(secrets_by_name)
         self.tickets: dict[str, tuple[str, int]] = {}  # name and when it ends, the oldest first
 
     def name_of(self, secret: object) -> str | None:
@@ -31,7 +31,7 @@ class Accounts:
 
     def issue(self, name: str) -> str:
         """A new ticket in this name."""
-        now = self.clock()
+        now = now_ns()
         while self.tickets and (len(self.tickets) >= TICKETS or next(iter(self.tickets.values()))[1] < now):
             del self.tickets[next(iter(self.tickets))]
         ticket = secrets.token_urlsafe(16)
@@ -41,4 +41,4 @@ class Accounts:
     def redeem(self, ticket: str) -> str | None:
         """Whose ticket this is; None if it has been used, has ended, or never was one. It is used up by asking."""
         name, ends = self.tickets.pop(ticket, ("", 0))
-        return name if name and self.clock() <= ends else None
+        return name if name and now_ns() <= ends else None

@@ -26,6 +26,7 @@ from labs.feed import BadCursor, Event, Gone
 from labs.sse_codec import Parser, TooLong
 
 REQUEST_TIMEOUT_S = 5.0
+SOCKETS = ("raw_websocket", "websocket")  # the feed servers to which one publishes with a text frame
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0  # before the first try after a failure, and before any
 HEARTBEATS_MISSED = 2.5  # after so many a silent stream is taken for dead
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError)  # what a network does to a request

@@ -22,22 +22,7 @@ from labs.delivery import count, until
 from labs.redis_process import redis_cluster
 from labs.sharded import Sharded
 
-NAMES = (
-    "blue",
-    "red",
-    "green",
-    "black",
-    "white",
-    "brown",
-    "pink",
-    "gray",
-    "gold",
-    "cyan",
-    "lime",
-    "teal",
-    "plum",
-    "sand",
-)
+NAMES = ("blue", "red", "green", "black", "white", "brown", "pink", "gray", "gold", "cyan", "lime", "teal", "plum")  # fmt: skip
 EVERY_S = 0.02  # between two messages of a room
 WHILE_CALM, WHILE_DOWN = 15, 25  # messages
 NO_PORT = 1  # where nobody listens

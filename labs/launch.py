@@ -26,7 +26,6 @@ from labs.link import Link
 ROOT = Path(__file__).parent.parent
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 3.0
-SOCKETS = ("raw_websocket", "websocket")  # the feed servers to which one publishes with a text frame
 
 
 class LaunchError(RuntimeError):
@@ -111,7 +110,7 @@ class Server:
 
         It goes past the link, so that the ledger counts readers' bytes alone.
         """
-        if self.name in SOCKETS:
+        if self.name in clients.SOCKETS:
             async with clients.socket_publisher(self.origin, (await self.usage())["cursor"]) as publish:
                 yield publish
         else:
@@ -148,11 +147,15 @@ class Server:
 
     def page(self, height: int = 420):
         """The server's live page, shown under the cell; it opens in the browser through the link."""
-        from IPython.display import IFrame
+        return inline(self.url, height)
 
-        port = urlsplit(self.url).port
-        prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")  # set where the browser is on another machine
-        return IFrame(f"{prefix}proxy/{port}/" if prefix else f"{self.url}/", width="100%", height=height)
+
+def inline(url: str, height: int):
+    """A page of this machine, shown under the cell; through the proxy where the browser is on another machine."""
+    from IPython.display import IFrame
+
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return IFrame(f"{prefix}proxy/{urlsplit(url).port}/" if prefix else f"{url}/", width="100%", height=height)
 
 
 class Launching:

@@ -17,7 +17,6 @@ A Redis started here ends with the kernel that started it (`labs.leash`).
 import asyncio
 import os
 import random
-import re
 import shutil
 import socket
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from labs.doctor import server_version
 from labs.leash import ENDED
 
 READY = "Ready to accept connections"
@@ -36,14 +36,8 @@ START_LIMIT_S = 20.0
 STOP_LIMIT_S = 3.0
 SLOTS = 16_384  # Redis Cluster specification, "Key distribution model"
 NOTHING_KEPT = ("--save", "", "--appendonly", "no")
-ALL_KEPT = (
-    "--save",
-    "",
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-)  # "everysec" may answer before it has written
+# "everysec" may answer before it has written
+ALL_KEPT = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 FAKE = (
     "import sys; from fakeredis import TcpFakeServer; server = TcpFakeServer(('127.0.0.1', int(sys.argv[2])));"
     f"print('{READY}', flush=True); server.serve_forever()"
@@ -166,7 +160,7 @@ def redis(*options: str, durable: bool = False, ours: bool = False) -> Starting:
 def server_command() -> list[str]:
     """The program that is started, in the order of choice above. Raises `RedisError`."""
     for path in filter(None, map(shutil.which, ("redis-server", "valkey-server"))):
-        if version_of(path) >= 7:
+        if server_version(path) >= 7:
             return [path]
     if path := bundled():
         return [path]
@@ -177,15 +171,6 @@ def server_command() -> list[str]:
             print("This is fakeredis: no files, no buffer limits, no cluster, and no CPU time that means anything.")
             return [sys.executable, "-c", FAKE]
     raise RedisError("there is no Redis here: conda install -c conda-forge redis-server, or set REDIS_URL")
-
-
-def version_of(path: str) -> int:
-    """The major version that this program says it is; 0 when it says nothing of the kind."""
-    try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return int(match[1]) if (match := re.search(r"v=(\d+)", said)) else 0
 
 
 def bundled() -> str | None:

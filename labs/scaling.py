@@ -19,22 +19,16 @@ import itertools
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from labs.clock import now_ns
-from labs.fanout.crowd import KEY, LIMIT_S, Crowd, Member, apart, frame_at, machine
+from labs.fanout.crowd import KEY, LIMIT_S, apart, machine
+from labs.fanout.lobby import TEXT, Lobby
 from labs.frames import Opcode, encode
 from labs.launch import Server, launch
 from labs.measure import progress, sleep_until
 from labs.redis_process import RedisServer, redis
 
-ROOM = "scaling"
-REQUEST = (
-    "GET /rooms?name=member HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-JOIN = encode(Opcode.TEXT, b'{"type":"join","room":"%b"}' % ROOM.encode(), key=KEY)
-SAY = encode(Opcode.TEXT, b'{"type":"message","room":"%b","text":"%b"}' % (ROOM.encode(), b"x" * 60), key=KEY)
+SAY = encode(Opcode.TEXT, TEXT % (b"x" * 60), key=KEY)
 
 
 @dataclass(frozen=True)
@@ -61,36 +55,8 @@ class Point:
         return self.servers_us / self.members
 
 
-class Listener(Member):
-    """A member of the room who counts the messages that it gets, and nothing else."""
-
-    def connection_made(self, transport):
-        self.transport, self.joined = transport, asyncio.get_running_loop().create_future()
-        transport.write(REQUEST.format(host=self.crowd.host).encode())
-
-    def read(self, data: bytes) -> int:
-        at = 0
-        while (found := frame_at(data, at)) is not None:
-            _, start, at = found
-            self.count += data.startswith(b'{"type":"message"', start)
-            if data.startswith(b'{"type":"joined"', start):
-                self.joined.set_result(None)
-        return at
-
-
-class Listeners(Crowd):
+class Listeners(Lobby):
     """Members who are in the room, each on the next server, and take turns in speaking."""
-
-    def __init__(self, fleet: list[Server]):
-        super().__init__(fleet[0].origin)
-        self.next = itertools.cycle((where.hostname, where.port) for where in (urlsplit(one.origin) for one in fleet))
-
-    async def connect(self) -> Listener:
-        _, member = await asyncio.get_running_loop().create_connection(lambda: Listener(self), *next(self.next))
-        await member.opened
-        member.transport.write(JOIN)
-        await member.joined
-        return member
 
     def arrived(self, before: int, after: int, now: int) -> None:
         """Each of them has its own count."""
@@ -129,7 +95,7 @@ async def _run(numbers, rooms, seconds, rounds) -> list[Point]:
 
 async def _measured(store: RedisServer, fleet: list[Server], members, per_second, seconds, rounds) -> Point:
     messages, spent = round(per_second * seconds), []
-    with closing(Listeners(fleet)) as crowd:
+    with closing(Listeners(*(server.origin for server in fleet))) as crowd:
         await crowd.grow(members)
         await crowd.talk(messages, per_second)  # warm-up
         for _ in range(rounds):

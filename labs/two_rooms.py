@@ -8,7 +8,6 @@ Each half is the page of a server (`labs.launch.Server`); the frame around them 
 Redis, because whoever holds the process holds the switch.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from urllib.parse import urlencode, urlsplit
@@ -16,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from aiohttp import web
 
 from labs.hosting import LOCAL, ORIGINS, page_text, reachable_here_only, refusals, serving
-from labs.launch import Server
+from labs.launch import Server, inline
 from labs.redis_process import RedisServer
 
 NAMES = ("ada", "ben", "cleo", "dan")
@@ -48,11 +47,8 @@ class Board:
         await self._stack.aclose()
 
     def page(self, height: int = 520):
-        """Show it under the cell: directly, or through the proxy where the browser is on another machine."""
-        from IPython.display import IFrame
-
-        prefix, port = os.environ.get("JUPYTERHUB_SERVICE_PREFIX"), urlsplit(self.url).port
-        return IFrame(f"{prefix}proxy/{port}/" if prefix else f"{self.url}/", width="100%", height=height)
+        """Show it under the cell."""
+        return inline(self.url, height)
 
     async def _page(self, request: web.Request) -> web.Response:
         return web.Response(text=page_text("two_rooms.html"), content_type="text/html")

@@ -811,7 +811,7 @@ claim(
 # keep a room's members together.
 #
 # ## More Redis
-# One Redis does one thing after the other, on one core, and that is a lot: some hundred thousand messages a second. When it is not enough, a **cluster** divides the names among several. With *sharded* Pub/Sub a room's messages go only through the node to which the room belongs. What happens if one of three is killed?
+# One Redis does one thing after the other, on one core. You have just seen what a message costs it: a few microseconds for each server that listens. When one core of that is not enough, a **cluster** divides the names among several. With *sharded* Pub/Sub a room's messages go only through the node to which the room belongs. What happens if one of three is killed?
 
 # %%
 losses = await cluster_loss()

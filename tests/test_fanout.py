@@ -8,7 +8,7 @@ from labs import charts, fanout, models
 from labs.charts.fanout import WAYS
 from labs.fanout.cost import Point
 from labs.fanout.crowd import Crowd, Member, apart, frame_at
-from labs.fanout.engines import Lobby
+from labs.fanout.lobby import Lobby
 from labs.fanout.stall import Moment, Stalled
 from labs.frames import Opcode, encode, encode_close
 from labs.measure import Latencies
@@ -238,6 +238,15 @@ async def test_member_of_a_lobby_counts_messages_and_no_presence():
     crowd = Lobby("http://127.0.0.1:1")
     member = Member(crowd)
     member.connection_made(Wire())
-    texts = [b'{"type":"joined"}', b'{"type":"message","id":1}', b'{"type":"presence","count":60}']
+    texts = [b'{"type":"message","id":1}', b'{"type":"presence","count":60}']
     member.data_received(HEAD + b"".join(encode(Opcode.TEXT, text) for text in texts))
     assert member.count == 1
+
+
+async def test_member_of_a_lobby_is_let_in_when_it_has_joined_and_not_by_the_upgrade():
+    member = Member(Lobby("http://127.0.0.1:1"))
+    member.connection_made(Wire())
+    member.data_received(HEAD)
+    assert not member.opened.done()
+    member.data_received(encode(Opcode.TEXT, b'{"type":"joined","room":"lobby","members":["guest"]}'))
+    assert member.opened.done() and member.count == 0

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "labs.proxy": (*PURE, "labs.clock", "labs.hosting", "labs.clients", "labs.link"),
     "labs.launch": (*PURE, "labs.clock", "labs.clients", "labs.link"),
     "labs.leash": (),
-    "labs.redis_process": ("labs.leash",),
+    "labs.redis_process": ("labs.leash", "labs.doctor"),
     "labs.virtual": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.hosting", "labs.launch"),
     "labs.measure*": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.measure*"),
     "labs.charts*": (*PURE, "labs.charts*"),

@@ -7,6 +7,7 @@ import pytest
 
 from labs import charts, models, scaling
 from labs.cluster_loss import WHILE_CALM, WHILE_DOWN, Watched, cluster_loss, loss
+from labs.fanout import Member
 from labs.frames import Opcode, encode
 from labs.launch import Launching
 from labs.scaling import Listeners, Point
@@ -28,8 +29,7 @@ class Wire:
         self.written.append(data)
 
 
-class At:
-    origin = "http://127.0.0.1:1"
+ORIGIN = "http://127.0.0.1:1"
 
 
 async def test_listener_counts_messages_and_nothing_else_however_the_stream_is_cut():
@@ -41,17 +41,17 @@ async def test_listener_counts_messages_and_nothing_else_however_the_stream_is_c
     ]
     stream = b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + b"".join(encode(Opcode.TEXT, text) for text in said)
     for cut in range(len(stream)):
-        listener = scaling.Listener(Listeners([At]))
+        listener = Member(Listeners(ORIGIN))
         listener.connection_made(Wire())
         listener.data_received(stream[:cut])
         listener.data_received(stream[cut:])
-        assert (listener.count, listener.joined.done(), listener.rest) == (2, True, b"")
+        assert (listener.count, listener.opened.done(), listener.rest) == (2, True, b"")
 
 
 async def test_members_take_turns_in_speaking():
-    crowd = Listeners([At])
+    crowd = Listeners(ORIGIN)
     for _ in range(3):
-        listener = scaling.Listener(crowd)
+        listener = Member(crowd)
         listener.transport, listener.count = Wire(), 7
         crowd.members.append(listener)
     talking = asyncio.create_task(crowd.talk(7, per_second=10_000))

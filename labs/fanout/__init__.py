@@ -18,7 +18,7 @@ Design notes
 
 from labs.fanout.cost import Point, latency_and_cpu
 from labs.fanout.crowd import Crowd, Member
-from labs.fanout.engines import engines
+from labs.fanout.lobby import engines
 from labs.fanout.stall import Moment, Stalled, stalled
 
 WAYS = ("in_turn", "gather", "tasks", "broadcast", "joined")  # those of labs.servers.broadcast

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from itertools import cycle
 from urllib.parse import urlsplit
 
 import websockets
@@ -30,8 +31,8 @@ class Member(asyncio.Protocol):
     """One connection that counts the messages it gets, and tells its crowd of each."""
 
     def __init__(self, crowd: "Crowd"):
-        self.crowd, self.count, self.rest = crowd, 0, b""
-        self.opened = asyncio.get_running_loop().create_future()
+        self.crowd, self.count, self.rest, self.upgraded = crowd, 0, b"", False
+        self.opened = asyncio.get_running_loop().create_future()  # done when it has been let in
         self.closed: int | None = None  # the close code; 1006 for a connection that ended without one (RFC 6455 §7.1.5)
 
     def connection_made(self, transport):
@@ -46,7 +47,7 @@ class Member(asyncio.Protocol):
 
     def data_received(self, data):
         now, before, data = now_ns(), self.count, self.rest + data
-        if not self.opened.done():
+        if not self.upgraded:
             head, end, data = data.partition(b"\r\n\r\n")
             if not end:
                 self.rest = head
@@ -54,7 +55,8 @@ class Member(asyncio.Protocol):
             if not head.startswith(b"HTTP/1.1 101 "):
                 self.transport.abort()
                 return
-            self.opened.set_result(head)
+            self.upgraded = True
+            self.let_in(b"")
         self.rest = data[self.read(data) :]
         if self.count > before:
             self.crowd.arrived(before, self.count, now)
@@ -66,12 +68,18 @@ class Member(asyncio.Protocol):
             opcode, start, at = found
             if opcode == Opcode.TEXT:
                 self.count += data.startswith(self.crowd.counted, start)
+                self.let_in(data[start : start + len(self.crowd.welcome)])
                 continue
             if opcode == Opcode.CLOSE:
                 self.closed = parse_close(data[start:at])[0]
             answer = Opcode.CLOSE if opcode == Opcode.CLOSE else Opcode.PONG
             self.transport.write(encode(answer, data[start:at], key=KEY))
         return at
+
+    def let_in(self, said: bytes) -> None:
+        """It is in the room as soon as the server has said what it says to newcomers."""
+        if said == self.crowd.welcome and not self.opened.done():
+            self.opened.set_result(None)
 
 
 def frame_at(data: bytes, at: int) -> tuple[int, int, int] | None:
@@ -91,11 +99,13 @@ class Crowd:
 
     path = "/room"
     greeting = b""  # what a member sends first of all
+    welcome = b""  # how the text begins by which it is let in; nothing if the upgrade is enough
     counted = b""  # how a text begins that is one of the messages
 
-    def __init__(self, origin: str):
-        where = urlsplit(origin)
-        self.host, self.address = where.netloc, (where.hostname, where.port)
+    def __init__(self, *origins: str):
+        """Members of these servers, dealt out in turn."""
+        where = [urlsplit(origin) for origin in origins]
+        self.host, self.addresses = where[0].netloc, cycle((one.hostname, one.port) for one in where)
         self.members: list[Member] = []
         self.begin(b"")
 
@@ -123,7 +133,7 @@ class Crowd:
 
     async def connect(self) -> Member:
         """One more member, who has been let in."""
-        _, member = await asyncio.get_running_loop().create_connection(lambda: Member(self), *self.address)
+        _, member = await asyncio.get_running_loop().create_connection(lambda: Member(self), *next(self.addresses))
         await member.opened
         return member
 

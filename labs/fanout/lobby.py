@@ -13,10 +13,11 @@ TEXT = b'{"type":"message","room":"lobby","text":"%s"}'
 
 
 class Lobby(Crowd):
-    """Members of one room of the rooms server; what it tells of presence is no message."""
+    """Members of one room of the rooms server. All have one name, so nobody is told of anybody; presence is no message."""
 
     path = "/rooms?name=guest"
     greeting = encode(Opcode.TEXT, b'{"type":"join","room":"lobby"}', key=KEY)
+    welcome = b'{"type":"joined"'
     counted = b'{"type":"message"'
 
 
