@@ -752,7 +752,7 @@ claim(
 cost = measure.codec()
 charts.codec(
     cost,
-    title="Small frames cost about the same everywhere; a megabyte shows who masks how",
+    title="A small frame costs microseconds; a megabyte shows who masks how",
     caption=f"Unmask and parse one frame from memory; medians. {measure.machine()}",
     says="Medians for 64 bytes: "
     + ", ".join(

@@ -444,7 +444,7 @@ charts.fanout_stall(
     models=models,
     kernel=asleep["broadcast"].in_system,
     title="Somebody pays for the one who does not read",
-    says="With the first two ways the others wait; with the next two the server's memory grows, and tasks that wait slow the others, too; "
+    says="With the first two ways the others wait; with the next two the server's memory grows; "
     "with the last one the member who does not read is told to go.",
 )
 
