@@ -67,7 +67,7 @@ class Balancer:
         ):  # a side has gone, no server is there, the block has ended: all is said
             pass
         finally:
-            writer.transport.abort()
+            await abort(writer)
             self._relays.discard(task)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +79,7 @@ class Balancer:
             writer.close()
             await writer.wait_closed()  # its last bytes are on their way
         finally:
-            far_writer.transport.abort()
+            await abort(far_writer)
 
     async def _next_server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to the server whose turn it is, or to the next that answers. Raises `ConnectionError` if none does."""
@@ -93,6 +93,13 @@ class Balancer:
                 self.counts[server] = self.counts.get(server, 0) + 1
                 return found
         raise ConnectionError("no server answers")
+
+
+async def abort(writer: asyncio.StreamWriter) -> None:
+    """End a connection now, and take its error, which would otherwise be reported when it is collected."""
+    writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

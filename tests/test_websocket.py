@@ -1,9 +1,13 @@
 """The two socket servers beyond the contract: echo, publishing, limits, pings, slow readers, the end. In virtual time."""
 
 import asyncio
+import gc
 import json
+import socket
+import struct
 import zlib
 from contextlib import aclosing
+from importlib import import_module
 
 import pytest
 import websockets
@@ -12,9 +16,9 @@ from simulated import now_ms, simulated
 from transports import SOCKETS, UPGRADE
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from labs import clients, virtual
+from labs import clients, hosting, virtual
 from labs.conformance import Case, close, closings, frame, good, hear, text
-from labs.feed import Event
+from labs.feed import Event, Feed
 from labs.frames import Frame, FrameReader, Opcode
 from labs.hosting import BODY_LIMIT
 from labs.sockets import BURST_S, Allowance
@@ -446,3 +450,24 @@ async def said_to(case: Case, url: str) -> bytes:
     said = await reader.rest()
     await reader.leave()
     return said
+
+
+@every_socket_server
+async def test_reset_while_something_is_sent_leaves_no_error_that_nobody_took(name, caplog, monkeypatch):
+    monkeypatch.delattr(
+        asyncio.StreamReaderProtocol, "__del__"
+    )  # it takes the error, if it happens to be collected first
+    feed = Feed()
+    async with hosting.serving(import_module(f"labs.servers.{name}").make_app(feed)) as url:
+        for _ in range(5):
+            reader = await opened(url, "/events")
+            await asyncio.sleep(0.01)
+            end = reader.writer.get_extra_info("socket")
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reader.writer.transport.abort()
+            await asyncio.sleep(0)  # which resets the connection; the server learns of it when it writes
+            feed.publish("x")
+            await asyncio.sleep(0.01)
+    del reader, end
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -183,6 +183,8 @@ class Streams(Service):
         finally:
             writer.close()
             asyncio.get_running_loop().call_later(PATIENCE_S, drop, writer.transport)
+            with suppress(OSError):  # an error that nobody has taken is reported when it is collected
+                await writer.wait_closed()
             del self.tasks[asyncio.current_task()]
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
