@@ -1,0 +1,1 @@
+"""Choosing a transport: the measurements of notebook 07, a module for each idea."""
