@@ -97,20 +97,24 @@ async def lean(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.popall("Server", None)
 
 
-async def publish(request: web.Request) -> web.Response:
-    """POST /events: the body's text becomes the next event; the answer is 201 with the event."""
+async def body_text(request: web.Request) -> str:
+    """The text that a request brings, not too long, uncompressed, and in time. Raises the HTTP refusal."""
     if (announced := request.content_length or 0) > BODY_LIMIT:
         raise web.HTTPRequestEntityTooLarge(BODY_LIMIT, announced)
     if "Content-Encoding" in request.headers:
-        raise web.HTTPUnsupportedMediaType(text="an event is not compressed\n")
+        raise web.HTTPUnsupportedMediaType(text="a body is not compressed\n")
     try:
         async with asyncio.timeout(PATIENCE_S):
-            text = (await request.read()).decode()
+            return (await request.read()).decode()
     except TimeoutError:
         raise web.HTTPRequestTimeout(headers={"Connection": "close"}) from None
     except UnicodeDecodeError:
-        raise web.HTTPBadRequest(text="an event is UTF-8 text\n") from None
-    event = request.app[FEED].publish(text)
+        raise web.HTTPBadRequest(text="a body is UTF-8 text\n") from None
+
+
+async def publish(request: web.Request) -> web.Response:
+    """POST /events: the body's text becomes the next event; the answer is 201 with the event."""
+    event = request.app[FEED].publish(await body_text(request))
     return web.Response(status=201, text=event.to_json(), content_type="application/json")
 
 
