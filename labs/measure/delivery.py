@@ -31,6 +31,7 @@ class Reader:
     follow: Callable[..., AsyncIterator]
     rtt_ms: float = 0.0
     settings: dict = field(default_factory=dict)
+    opens_s: float = 0.0  # how much longer than three round trips it takes until it reads
 
 
 async def deliver(
@@ -39,9 +40,8 @@ async def deliver(
     """Publish messages on a schedule and let every reader follow; one `Run` for each reader, in their order."""
     mark = await server.publish("warm-up")
     async with _following(server, readers, mark.cursor) as (links, arrivals, tasks):
-        await asyncio.sleep(
-            0.05 + 3 * max(reader.rtt_ms for reader in readers) / 1000
-        )  # connections made, first polls done
+        # connections made, first polls done
+        await asyncio.sleep(0.05 + max(reader.opens_s + 3 * reader.rtt_ms / 1000 for reader in readers))
         start = now_ns()
         due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
         await _publish_all(server, due)
