@@ -23,6 +23,7 @@ SERVING = (
     "labs.shared_memory",
     "labs.shared_lobby",
     "labs.presence",
+    "labs.peers",
 )  # of servers
 SERVING += ("labs.accounts", "labs.operations")
 OUTSIDE = (
