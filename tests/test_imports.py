@@ -54,6 +54,7 @@ STARTERS = {
     "labs.leash": "starts Redis, and ends it when its own starter has ended",
     "labs.redis_process": "starts Redis on its leash",
     "labs.progress": "runs a learner's answers, each alone",
+    "labs.choosing.lossy_wire": "starts the two ends of a wire in networks of their own",
 }
 
 # Who may import what of labs: the first line that fits a module counts. `*` stands for anything.
