@@ -45,10 +45,11 @@ progress: $(LEARNER) ## which exercises of your notebooks are solved
 notebooks: $(DEV) ## build notebooks/ anew from solutions/*.py
 	@.venv/bin/python solutions/build.py $(NOTEBOOKS_ARGS)
 
-lock: .venv/pyvenv.cfg ## write both locks anew from pyproject.toml; LOCK_ARGS=--upgrade takes newer versions
+lock: .venv/pyvenv.cfg ## write the locks anew from pyproject.toml; LOCK_ARGS=--upgrade takes newer versions
 	@test -x .venv/bin/uv || $(RUN) pip --disable-pip-version-check install -q uv
 	@.venv/bin/uv pip compile pyproject.toml $(UV_LOCK) $(LOCK_ARGS) -o requirements.txt
-	@.venv/bin/uv pip compile pyproject.toml --extra dev -c requirements.txt $(UV_LOCK) $(LOCK_ARGS) -o requirements-dev.txt
+	@.venv/bin/uv pip compile pyproject.toml --extra choosing -c requirements.txt $(UV_LOCK) $(LOCK_ARGS) -o requirements-choosing.txt
+	@.venv/bin/uv pip compile pyproject.toml --extra dev -c requirements-choosing.txt $(UV_LOCK) $(LOCK_ARGS) -o requirements-dev.txt
 
 lint: $(DEV) ## check the format and style of the code, as the tests do
 	@$(RUN) ruff format --check .

@@ -23,8 +23,13 @@ from labs.doctor import ROOT
 README = (ROOT / "README.md").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DIRECT = [Requirement(line) for line in PROJECT["dependencies"]]
-DEV = [Requirement(line) for line in PROJECT["optional-dependencies"]["dev"]]
-LOCKS = {"requirements.txt": DIRECT, "requirements-dev.txt": DIRECT + DEV}
+CHOOSING, DEV = ([Requirement(line) for line in PROJECT["optional-dependencies"][extra]] for extra in ("choosing", "dev"))
+DEV = [requirement for requirement in DEV if requirement.name != PROJECT["name"]]  # which names the other extra
+LOCKS = {
+    "requirements.txt": DIRECT,
+    "requirements-choosing.txt": DIRECT + CHOOSING,
+    "requirements-dev.txt": DIRECT + CHOOSING + DEV,
+}
 PIN = re.compile(r"^(?P<pin>[A-Za-z0-9].*?)(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})+)$", re.M)
 PLATFORMS = {"linux": ("posix", "Linux"), "darwin": ("posix", "Darwin"), "win32": ("nt", "Windows")}
 PYTHONS = ("3.11.0", "3.11.9", "3.12.4", "3.13.1")
@@ -88,9 +93,9 @@ def test_a_lock_pins_every_direct_dependency_exactly_once_everywhere(lock, envir
         assert requirement.specifier.contains(versions[requirement.name], prereleases=True)
 
 
-def test_the_lock_for_tests_is_the_learners_and_more():
-    learner, dev = ({str(pin) for pin in pins(lock)} for lock in LOCKS)
-    assert learner < dev
+def test_each_lock_is_the_one_before_and_more():
+    learner, choosing, dev = ({str(pin) for pin in pins(lock)} for lock in LOCKS)
+    assert learner < choosing < dev
 
 
 def test_a_platform_without_a_dependency_does_not_get_it():
