@@ -19,15 +19,15 @@ def new_peer() -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
 
-def stay_here(peer: RTCPeerConnection) -> None:
-    """Gather one candidate, 127.0.0.1, instead of one for each other address of this machine.
+def stay_here(peer: RTCPeerConnection, here: str = HERE) -> None:
+    """Gather one candidate, by default 127.0.0.1, instead of one for each other address of this machine.
 
     aioice leaves loopback out, and has no option for it. Replaces a method of one connection of aioice, in this one place;
     to be called when the peer has its data channel or its offer, before its own description is set.
     """
     ice = peer.sctp.transport.transport.iceGatherer._connection
     gather = ice.get_component_candidates
-    ice.get_component_candidates = lambda component, addresses: gather(component=component, addresses=[HERE])
+    ice.get_component_candidates = lambda component, addresses: gather(component=component, addresses=[here])
 
 
 def without_candidates(sdp: str) -> str:

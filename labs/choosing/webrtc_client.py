@@ -21,16 +21,25 @@ from labs.clients import FAILURES, accept, backoff, session
 from labs.clock import now_ns
 from labs.feed import Event, Gone
 from labs.measure.delivery import Reader
-from labs.peers import BREAKS, new_peer, stay_here, without_candidates
+from labs.peers import BREAKS, HERE, new_peer, stay_here, without_candidates
 
 CONNECT_S = 10.0  # for signalling, ICE, DTLS and SCTP together
 
 
 @asynccontextmanager
 async def channel(
-    url: str, after: str | None = None, *, ordered=True, max_retransmits=None, link: DatagramLink | None = None
+    url: str,
+    after: str | None = None,
+    *,
+    ordered=True,
+    max_retransmits=None,
+    link: DatagramLink | None = None,
+    here=HERE,
 ) -> AsyncIterator:
-    """A data channel on which the events after a cursor come, open, and the queue of their texts (None: it has ended)."""
+    """A data channel on which the events after a cursor come, open, and the queue of their texts (None: it has ended).
+
+    `here` is the address of this end.
+    """
     peer, texts, opened = new_peer(), asyncio.Queue(), asyncio.Event()
     events = peer.createDataChannel("events", ordered=ordered, maxRetransmits=max_retransmits)
     events.on("open", opened.set)
@@ -39,7 +48,7 @@ async def channel(
     peer.on("connectionstatechange", lambda: peer.connectionState in BREAKS and texts.put_nowait(None))
     try:
         async with asyncio.timeout(CONNECT_S):
-            stay_here(peer)
+            stay_here(peer, here)
             await peer.setLocalDescription(await peer.createOffer())
             answer = await exchange(url, after, peer.localDescription)
             if link is not None:
