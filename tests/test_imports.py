@@ -55,6 +55,7 @@ STARTERS = {
     "labs.redis_process": "starts Redis on its leash",
     "labs.progress": "runs a learner's answers, each alone",
     "labs.choosing.lossy_wire": "starts the two ends of a wire in networks of their own",
+    "labs.choosing.optional": "installs the packages that are missing",
 }
 
 # Who may import what of labs: the first line that fits a module counts. `*` stands for anything.
