@@ -19,6 +19,8 @@ COLORS = {
     "sse": "#009E73",
     "websocket": "#0072B2",
     "raw_websocket": "#56B4E9",
+    "socketio_feed": "#8C6D1F",  # no Okabe–Ito color is left that is told apart from these and can be read on white
+    "webrtc_feed": "#882255",
     "http": GREY,  # a plain request, for comparison
     "you": "#CC79A7",
 }
@@ -29,6 +31,8 @@ NAMES = {
     "sse": "SSE",
     "websocket": "WebSocket",
     "raw_websocket": "raw WebSocket",
+    "socketio_feed": "Socket.IO",
+    "webrtc_feed": "WebRTC",
     "http": "HTTP",
 }
 
