@@ -171,7 +171,7 @@ async def test_reader_is_told_of_a_restart_and_can_begin_anew(name):
 async def test_simulated_readers_who_leave_a_silent_feed_leave_no_task(name):
     async with virtual.launch(name) as server:
         before = len(asyncio.all_tasks())
-        async with crowd(server.url, 100, headers=FEEDS[name].headers):
+        async with crowd(server.url, 100, target=FEEDS[name].target, headers=FEEDS[name].headers):
             await asyncio.sleep(1)
         await asyncio.sleep(2)
         assert len(asyncio.all_tasks()) == before
@@ -180,7 +180,10 @@ async def test_simulated_readers_who_leave_a_silent_feed_leave_no_task(name):
 @every_transport
 @simulated
 async def test_simulated_stop_ends_every_stream_within_two_seconds(name):
-    async with virtual.launch(name) as server, crowd(server.origin, 200, headers=FEEDS[name].headers) as readers:
+    async with (
+        virtual.launch(name) as server,
+        crowd(server.origin, 200, target=FEEDS[name].target, headers=FEEDS[name].headers) as readers,
+    ):
         await asyncio.sleep(1)
         start = now_ms()
         await server.host.stop()
@@ -197,7 +200,7 @@ async def test_hundred_readers_who_leave_a_real_silent_feed_leave_nothing_behind
     async with launch.launch(name) as server:
         idle = await server.usage()
         files = descriptors(idle["pid"])
-        async with crowd(server.origin, 100, headers=FEEDS[name].headers):
+        async with crowd(server.origin, 100, target=FEEDS[name].target, headers=FEEDS[name].headers):
 
             async def all_are_there():
                 return (await server.usage())["tasks"] >= idle["tasks"] + 100
@@ -213,7 +216,10 @@ async def test_hundred_readers_who_leave_a_real_silent_feed_leave_nothing_behind
 
 @every_transport
 async def test_sigterm_with_two_hundred_readers_ends_every_stream_and_exits(name):
-    async with launch.launch(name) as server, crowd(server.origin, 200, headers=FEEDS[name].headers) as readers:
+    async with (
+        launch.launch(name) as server,
+        crowd(server.origin, 200, target=FEEDS[name].target, headers=FEEDS[name].headers) as readers,
+    ):
 
         async def all_are_there():
             return (await server.usage())["tasks"] >= 200

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from labs import clients
+from labs.choosing import socketio_client
 from labs.feed import Event
 
 
@@ -18,6 +19,7 @@ class Transport:
     options: tuple[str, ...] = ()  # of its process, in tests that cut its readers often
     push: bool = True  # readers have a request that is open while nothing happens
     headers: tuple[str, ...] = ()  # of a request for the events
+    target: str = "/events"  # of that request
     opens_with: bytes = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -36,6 +38,12 @@ FEEDS = {
         ("raw_websocket", "websocket"),
         Transport(clients.websocket, headers=UPGRADE, opens_with=b"HTTP/1.1 101 Switching Protocols\r\n"),
     ),
+    "socketio_feed": Transport(
+        socketio_client.follow,
+        headers=UPGRADE,
+        target="/socket.io/?EIO=4&transport=websocket",
+        opens_with=b"HTTP/1.1 101 Switching Protocols\r\n",
+    ),
 }
-SOCKETS = [name for name in FEEDS if FEEDS[name].headers]
-HTTP = [name for name in FEEDS if name not in SOCKETS]
+SOCKETS = ["raw_websocket", "websocket"]
+HTTP = ["http_polling", "long_polling", "sse"]
