@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from labs.choosing import header_table, http2
+from labs.choosing import header_table, http2, http3
 from labs.models.sizes import CHROMIUM_HEADERS, poll_request, poll_response
 
 # HTTP/2: bytes
@@ -62,3 +62,57 @@ def test_data_frame_adds_nine_bytes_to_an_event():
     assert all(predicted == counted for predicted, counted in found.values())
     assert found["WebSocket over HTTP/2"][1] - found["WebSocket"][1] == 9  # RFC 9113 §4.1
     assert found["SSE over HTTP/2"][1] - found["SSE"][1] == 9 - len("29\r\n\r\n")
+
+
+# WebTransport under loss, on a simulated network
+
+LOSS, SEEDS = 0.05, range(5)  # 1,500 messages for each way
+
+
+@pytest.fixture(scope="module")
+def deliveries():
+    return {way: [http3.under_loss(way, loss=LOSS, seed=seed) for seed in SEEDS] for way in http3.WAYS}
+
+
+def mean(values) -> float:
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def test_datagrams_lose_what_the_network_loses_and_are_never_late(deliveries):
+    assert all(found.late == 0 for found in deliveries["datagrams"])
+    assert (
+        0.5 * LOSS < mean(found.lost for found in deliveries["datagrams"]) < 1.5 * LOSS
+    )  # 75 of 1,500 expected, within 4 σ
+
+
+def test_streams_lose_nothing_and_only_one_makes_others_wait(deliveries):
+    one, each = deliveries["one stream"], deliveries["a stream each"]
+    assert all(found.lost == 0 for found in one + each)
+    for found in each:  # what is late there was lost at least once, and only that
+        assert all(delay == pytest.approx(25, abs=0.1) or delay > 75 for delay in found.delays_ms)
+    assert mean(found.late for found in one) > 2.5 * mean(found.late for found in each)
+
+
+@pytest.mark.parametrize("way", http3.WAYS)
+def test_share_of_late_messages_is_what_the_model_says(deliveries, way):
+    expected = http3.late(way, loss=LOSS)
+    assert mean(found.late for found in deliveries[way]) == pytest.approx(expected, rel=0.4, abs=0.001)
+
+
+def test_lost_message_comes_a_gap_and_a_round_trip_later(deliveries):
+    once = [delay for found in deliveries["a stream each"] for delay in found.delays_ms if delay > 75]
+    assert sorted(once)[len(once) // 2] == pytest.approx(
+        25 + 10 + 50, abs=2
+    )  # RFC 9002 §6.1; an acknowledgment may wait 1 ms
+
+
+def test_nothing_is_late_or_lost_without_loss():
+    for way in http3.WAYS:
+        found = http3.under_loss(way, loss=0, messages=50)
+        assert (found.late, found.lost) == (0, 0)
+
+
+def test_same_seed_loses_the_same_messages():
+    one, other = (http3.under_loss("datagrams", loss=0.2, messages=60, seed=3) for _ in range(2))
+    assert one.delays_ms == other.delays_ms and one.lost > 0
