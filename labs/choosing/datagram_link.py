@@ -72,7 +72,8 @@ class DatagramLink:
         self.bytes = {UP: 0, DOWN: 0}
         self.datagrams = {UP: 0, DOWN: 0}
         self.trace: list[Datagram] = []
-        self.began: int | None = None  # in monotonic nanoseconds
+        self.losing = False
+        self.began: int | None = None  # for the first time, in monotonic nanoseconds
         self._coins = {direction: random.Random(f"{seed} {direction}") for direction in (UP, DOWN)}
         self._ends: list[End] = []
         self._closed: set[End] = set()
@@ -90,6 +91,7 @@ class DatagramLink:
 
     async def path(self, host: str, port: int) -> tuple[str, int]:
         """The address of a new relay to a server's address. It serves one reader: whoever speaks to it last."""
+        self.losing = False
         loop = asyncio.get_running_loop()
         _, front = await loop.create_datagram_endpoint(lambda: End(self, UP), ("127.0.0.1", 0))
         _, back = await loop.create_datagram_endpoint(lambda: End(self, DOWN), remote_addr=(host, port))
@@ -98,7 +100,8 @@ class DatagramLink:
         return front.transport.get_extra_info("sockname")
 
     def begin(self) -> None:
-        """The connection is open: begin to lose datagrams. Calls after the first change nothing."""
+        """The connection is open: lose datagrams until a new path is asked for."""
+        self.losing = True
         self.began = self.began or now_ns()
 
     def cut(self) -> None:
@@ -121,12 +124,12 @@ class DatagramLink:
         await self.close()
 
     def delivery(self) -> list[Datagram]:
-        """The datagrams since `begin()`: what delivering costs, without connecting."""
+        """The datagrams since the first `begin()`: what delivering costs, without connecting."""
         return [sent for sent in self.trace if self.began is not None and sent.sent >= self.began]
 
     def _pass_on(self, end: End, data: bytes) -> None:
         direction = end.direction
-        lost = self.began is not None and self._coins[direction].random() < self.loss
+        lost = self.losing and self._coins[direction].random() < self.loss
         self.bytes[direction] += len(data)
         self.datagrams[direction] += 1
         self.trace.append(sent := Datagram(direction, now_ns(), len(data), data[0] if data else 0, lost))

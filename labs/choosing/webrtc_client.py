@@ -41,11 +41,16 @@ async def channel(
     `here` is the address of this end.
     """
     peer, texts, opened = new_peer(), asyncio.Queue(), asyncio.Event()
+
+    def end():
+        texts.put_nowait(None)
+        opened.set()
+
     events = peer.createDataChannel("events", ordered=ordered, maxRetransmits=max_retransmits)
     events.on("open", opened.set)
     events.on("message", texts.put_nowait)
-    events.on("close", lambda: texts.put_nowait(None))
-    peer.on("connectionstatechange", lambda: peer.connectionState in BREAKS and texts.put_nowait(None))
+    events.on("close", end)
+    peer.on("connectionstatechange", lambda: peer.connectionState in BREAKS and end())
     try:
         async with asyncio.timeout(CONNECT_S):
             stay_here(peer, here)

@@ -1,0 +1,422 @@
+"""The feed over WebRTC data channels: what it promises, on real datagrams, since virtual time knows streams alone."""
+
+import asyncio
+import json
+import random
+import re
+import signal
+from contextlib import aclosing, asynccontextmanager
+
+import aiohttp
+import aioice.ice
+import aioice.stun
+import pytest
+from aiortc import RTCSessionDescription
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labs.choosing.datagram_link import HEADERS, DatagramLink
+from labs.choosing.webrtc_client import Progress, channel, follow, webrtc_reader
+from labs.feed import Event, Feed, Gone
+from labs.hosting import serving
+from labs.launch import launch
+from labs.link import DOWN, UP
+from labs.measure import deliver
+from labs.peers import new_peer, stay_here
+from labs.servers import webrtc_feed
+
+DTLS = 13 + 8 + 16  # a record's header, the explicit nonce and the tag (RFC 6347 §4.3.1, RFC 5288 §3)
+SCTP = 12  # the common header (RFC 9260 §3.1)
+DATA, SACK = 16, 16  # the headers of these chunks (RFC 9260 §3.3.1, §3.3.4)
+
+
+@pytest.fixture(autouse=True)
+def complaints(caplog):
+    """No test leaves a complaint in the log, such as an exception that nobody asked for."""
+    yield
+    wrong = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR", "CRITICAL")]
+    assert [record.getMessage() for record in wrong if "Executing" not in record.getMessage()] == []
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Consent is asked for 20 times a second, and expires after half a second, at both ends."""
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(aioice.stun, "RETRY_RTO", 0.05)
+
+
+class Still:
+    """Instead of a source of random numbers: no pauses between tries."""
+
+    def uniform(self, low, high):
+        return 0.0
+
+
+class Server:
+    """A feed server in this process."""
+
+    def __init__(self, url: str, app):
+        self.url, self.app = url, app
+        self.feed, self.peers = app[webrtc_feed.FEED], app[webrtc_feed.PEERS]
+
+    async def becomes(self, condition, within_s: float = 5.0):
+        async with asyncio.timeout(within_s):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def server_here(keep: int = 1000):
+    app = webrtc_feed.make_app(Feed(keep=keep))
+    before = len(asyncio.all_tasks())
+    async with serving(app) as url:
+        yield Server(url, app)
+    await Server("", app).becomes(lambda: len(asyncio.all_tasks()) <= before)
+
+
+@asynccontextmanager
+async def post(url: str, **request):
+    async with aiohttp.ClientSession() as http, http.post(url, **request) as response:
+        yield response
+
+
+async def take(stream, count: int) -> list[Event]:
+    async with aclosing(stream), asyncio.timeout(20):
+        return [await anext(stream) for _ in range(count)]
+
+
+# Resume.
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_readers_cut_ten_times_on_a_lossy_link_lose_nothing_and_repeat_nothing(ordered, hasty):
+    rng = random.Random(7)
+    async with server_here() as server, DatagramLink(rtt_ms=4, loss=0.02, seed=3) as link:
+        server.feed.publish("0")
+        stream = follow(server.url, ordered=ordered, link=link, rng=Still())
+        reading = asyncio.create_task(take(stream, 300))
+        for number in range(1, 300):
+            server.feed.publish(str(number))
+            await asyncio.sleep(rng.expovariate(1 / 0.004))
+            if number % 75 == 0:
+                link.cut()  # in silence: noticed when consent expires
+            elif number % 37 == 0:
+                await asyncio.gather(*(peer.close() for peer in server.peers))
+        got = [event.data for event in await reading]
+        expected = [str(number) for number in range(300)]
+        assert (got if ordered else sorted(got, key=int)) == expected
+
+
+async def test_reader_resumes_from_a_cursor_that_it_kept():
+    async with server_here() as server:
+        published = [server.feed.publish(str(number)) for number in range(10)]
+        assert await take(follow(server.url, published[6].cursor), 3) == published[7:]
+
+
+@given(st.permutations(range(4, 24)), st.lists(st.integers(4, 23)))
+def test_out_of_order_every_event_is_fresh_once_and_none_missing_is_passed_over(order, repeated):
+    progress, fresh = Progress("00000000-3", reliable=True), []
+    for number in [x for pair in zip(order, [*repeated, *order], strict=False) for x in pair]:
+        event = Event(number, 0, "", f"00000000-{number}")
+        fresh += [number] if progress.fresh(event) else []
+        reached = int(progress.after.rpartition("-")[2])
+        assert set(range(4, reached + 1)) <= set(fresh) and reached + 1 not in fresh
+    assert sorted(fresh) == list(range(4, 24))
+
+
+# Gone, and what is refused.
+
+
+@pytest.mark.parametrize("cursor", ["0000abcd-0", None])
+async def test_cursor_of_another_epoch_or_past_the_window_is_gone(cursor):
+    async with server_here(keep=10) as server:
+        published = [server.feed.publish(str(number)) for number in range(30)]
+        with pytest.raises(Gone):
+            await take(follow(server.url, cursor or published[18].cursor), 1)
+        assert server.peers == {}
+
+
+async def test_reader_too_slow_for_the_window_is_told(monkeypatch):
+    monkeypatch.setattr(webrtc_feed, "BUFFER", 1000)
+    async with server_here(keep=10) as server, DatagramLink() as link:
+        server.feed.publish("seen")
+        stream = follow(server.url, link=link)
+        assert (await anext(stream)).data == "seen"
+        link.loss = 1.0
+        for _ in range(30):
+            server.feed.publish("x" * 500)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        link.loss = 0.0
+        with pytest.raises(Gone, match="no longer kept"):
+            await take(stream, 30)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"[" * 20_000, 400),
+        (b'"offer"', 400),
+        (b'{"type": "offer"}', 400),
+        (b'{"type": "offer", "sdp": 3}', 400),
+        (b'{"type": "answer", "sdp": "v=0"}', 400),
+        (b'{"type": "offer", "sdp": ""}', 400),
+        (b'{"type": "offer", "sdp": "v=0\\r\\nm=application 9\\r\\n"}', 400),
+        (b'{"type": "offer", "sdp": "v=0\\r\\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\\r\\n"}', 400),
+        (b"\xff", 400),
+        (b"x" * 70_000, 413),
+    ],
+)
+async def test_body_that_is_no_offer_is_refused_and_leaves_nothing(body, status):
+    async with server_here() as server, aiohttp.ClientSession() as http:
+        async with http.post(f"{server.url}/offer", data=body) as response:
+            assert response.status == status
+        assert server.peers == {}
+
+
+async def real_offer() -> str:
+    peer = new_peer()
+    peer.createDataChannel("events")
+    stay_here(peer)
+    await peer.setLocalDescription(await peer.createOffer())
+    text = peer.localDescription.sdp
+    await peer.close()
+    return text
+
+
+async def test_offer_with_any_line_missing_or_spoilt_is_answered_or_refused_but_never_an_error():
+    lines = (await real_offer()).splitlines()
+    broken = [lines[:n] + lines[n + 1 :] for n in range(len(lines))]
+    broken += [[*lines[:n], re.sub(r"[0-9]+", "x", line), *lines[n + 1 :]] for n, line in enumerate(lines)]
+    broken += [[*lines[:n], line[: len(line) // 2], *lines[n + 1 :]] for n, line in enumerate(lines)]
+    broken += [[*lines, f"m={kind} 9 UDP/TLS/RTP/SAVPF 0"] for kind in ("audio", "video")]
+    async with server_here() as server, aiohttp.ClientSession() as http:
+        for sdp in broken:
+            offer = {"type": "offer", "sdp": "\r\n".join(sdp) + "\r\n"}
+            async with http.post(f"{server.url}/offer", json=offer) as response:
+                assert response.status in (200, 400), sdp
+            await asyncio.gather(*(peer.close() for peer in server.peers))
+
+
+@pytest.mark.parametrize(("query", "status"), [("?after=x", 400), ("?after=00000000-99", 410)])
+async def test_wrong_cursor_is_refused(query, status):
+    offer = {"type": "offer", "sdp": await real_offer()}
+    async with server_here() as server, post(f"{server.url}/offer{query}", json=offer) as answer:
+        assert answer.status == status
+
+
+async def test_page_of_another_origin_is_refused():
+    foreign = {"Origin": "http://mallory.example"}
+    async with server_here() as server, post(f"{server.url}/offer", headers=foreign) as response:
+        assert response.status == 403
+
+
+async def test_no_more_peers_than_the_limit_and_one_who_leaves_makes_room(monkeypatch):
+    monkeypatch.setattr(webrtc_feed, "PEERS_LIMIT", 1)
+    async with server_here() as server:
+        async with channel(server.url):
+            with pytest.raises(aiohttp.ClientResponseError, match="503"):
+                async with channel(server.url):
+                    pass
+        await server.becomes(lambda: not server.peers)
+        async with channel(server.url):
+            pass
+
+
+async def test_answer_names_this_machines_own_address_alone_and_the_offers_addresses_are_not_used():
+    async with server_here() as server, aiohttp.ClientSession() as http:
+        sdp = (await real_offer()).replace("127.0.0.1", "192.0.2.99")
+        async with http.post(f"{server.url}/offer", json={"type": "offer", "sdp": sdp}) as response:
+            answer = (await response.json())["sdp"]
+        candidates = [line for line in answer.splitlines() if line.startswith("a=candidate:")]
+        assert len(candidates) == 1 and candidates[0].split()[4] == "127.0.0.1"
+        (peer,) = server.peers
+        assert peer.connection.sctp.transport.transport.getRemoteCandidates() == []
+
+
+# What a reader sends.
+
+
+async def test_text_on_the_channel_is_published():
+    async with server_here() as server, channel(server.url) as (events, texts):
+        events.send("grüße")
+        assert json.loads(await texts.get())["data"] == "grüße"
+        async with aiohttp.ClientSession() as http, http.post(f"{server.url}/events", data="over HTTP") as response:
+            assert response.status == 201
+        assert json.loads(await texts.get())["data"] == "over HTTP"
+
+
+@pytest.mark.parametrize("message", [b"bytes", "x" * 65_537])
+async def test_what_is_no_event_closes_the_channel_and_is_not_published(message):
+    async with server_here() as server, channel(server.url) as (events, texts):
+        events.send(message)
+        async with asyncio.timeout(5):
+            assert await texts.get() is None
+        assert server.feed.since() == []
+
+
+async def test_largest_event_arrives_whole():
+    async with server_here() as server:
+        text = "\x01" * 40_000  # six characters each in JSON
+        server.feed.publish(text)
+        assert (await take(follow(server.url), 1))[0].data == text
+
+
+# Nothing is left behind.
+
+
+async def test_reader_who_vanishes_is_forgotten_when_consent_expires(hasty):
+    async with server_here() as server, DatagramLink() as link:
+        before = len(asyncio.all_tasks())
+        async with channel(server.url, link=link):
+            link.cut()  # so that the reader's last words are lost, too
+            assert len(server.peers) == 1
+        await server.becomes(lambda: not server.peers and len(asyncio.all_tasks()) <= before)
+
+
+async def test_offer_that_nobody_follows_up_is_forgotten(monkeypatch):
+    monkeypatch.setattr(webrtc_feed, "PATIENCE_S", 0.1)
+    async with server_here() as server, aiohttp.ClientSession() as http:
+        async with http.post(f"{server.url}/offer", json={"type": "offer", "sdp": await real_offer()}) as response:
+            assert response.status == 200 and len(server.peers) == 1
+        await server.becomes(lambda: not server.peers)
+
+
+async def test_peer_whose_buffer_does_not_move_is_dropped_and_was_sent_no_more_than_its_buffer(monkeypatch):
+    monkeypatch.setattr(webrtc_feed, "STALL_S", 0.3)
+    async with server_here() as server, DatagramLink() as link, channel(server.url, link=link):
+        link.loss = 1.0
+        (peer,) = server.peers
+        (stuck,) = peer.channels
+        for _ in range(300):
+            server.feed.publish("x" * 1000)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        assert 0 < stuck.bufferedAmount <= webrtc_feed.BUFFER + 1100
+        await server.becomes(lambda: not server.peers)
+
+
+async def test_sigterm_tells_every_reader_and_exits():
+    async with launch("webrtc_feed") as server:
+        async with asyncio.TaskGroup() as group:
+            ended = []
+
+            async def read():
+                async with channel(server.origin) as (_, texts):
+                    ended.append(asyncio.get_running_loop().create_future())
+                    mine = ended[-1]
+                    mine.set_result(await texts.get())
+
+            for _ in range(10):
+                group.create_task(read())
+            async with asyncio.timeout(10):
+                while len(ended) < 10:
+                    await asyncio.sleep(0.01)
+            start = asyncio.get_running_loop().time()
+            server.host.popen.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(server.host.popen.wait, 10) == 0
+            assert asyncio.get_running_loop().time() - start < 4  # two seconds, and as many again for a busy machine
+        assert [future.result() for future in ended] == [None] * 10
+        assert server.log == []
+
+
+# Loss, and what is on the wire.
+
+
+async def test_unreliable_channel_under_loss_misses_what_was_lost_and_repeats_nothing():
+    async with server_here() as server, DatagramLink(rtt_ms=4, loss=0.1, seed=5) as link:
+        async with channel(server.url, ordered=False, max_retransmits=0, link=link) as (_, texts):
+            for number in range(300):
+                server.feed.publish("x" * (500 + number))  # an event's datagram is known by its size
+                await asyncio.sleep(0.004)
+            await asyncio.sleep(0.2)
+            got = [json.loads(text)["id"] for text in (texts.get_nowait() for _ in range(texts.qsize()))]
+        lost = sum(sent.lost for sent in link.delivery() if sent.direction == DOWN and sent.size > 500)
+        assert len(set(got)) == len(got)
+        assert 10 < lost < 60
+        assert 300 - lost - 1 <= len(got) <= 300 - lost
+
+
+async def test_reader_for_measuring_counts_what_the_headers_predict():
+    async with launch("webrtc_feed") as server:
+        reader = webrtc_reader(rtt_ms=10)
+        (run,) = await deliver(server, [reader], events=20, per_second=100)
+    assert run.lost == 0 and run.latency.percentile(0) >= 5
+    data = {
+        way: [s.size for s in reader.datagrams.delivery() if s.direction == way and s.kind == "data"]
+        for way in (UP, DOWN)
+    }
+    text = Event(2, 10**12, "message 1", "00000000-2").to_json()
+    predicted = DTLS + SCTP + DATA + len(text)
+    assert all(predicted - 4 <= size <= predicted + 12 for size in data[DOWN]) and len(data[DOWN]) == 20
+    assert data[UP].count(DTLS + SCTP + SACK) >= 20
+    assert HEADERS == 28
+
+
+# The link itself.
+
+
+class Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, address):
+        self.transport.sendto(data, address)
+
+
+class Ask(asyncio.DatagramProtocol):
+    def __init__(self):
+        self.answers = asyncio.Queue()
+
+    def datagram_received(self, data, address):
+        self.answers.put_nowait(data)
+
+
+async def pass_through(link: DatagramLink, count: int, *, begin: bool = True) -> list[bytes]:
+    """Send datagrams to an echo, one by one; what comes back."""
+    loop = asyncio.get_running_loop()
+    server, _ = await loop.create_datagram_endpoint(Echo, ("127.0.0.1", 0))
+    path = await link.path(*server.get_extra_info("sockname"))
+    client, ask = await loop.create_datagram_endpoint(Ask, remote_addr=path)
+    if begin:
+        link.begin()
+    for number in range(count):
+        client.sendto(bytes([number]))
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(link.rtt_ms / 1000 + 0.05)
+    client.close(), server.close()
+    return [ask.answers.get_nowait() for _ in range(ask.answers.qsize())]
+
+
+async def test_link_delays_each_way_and_counts_both():
+    async with DatagramLink(rtt_ms=30, loss=1.0) as link:  # nothing is lost before it begins
+        assert await pass_through(link, 10, begin=False) == [bytes([number]) for number in range(10)]
+    assert link.datagrams == {UP: 10, DOWN: 10} and link.bytes == {UP: 10, DOWN: 10}
+    assert all(sent.arrived - sent.sent >= 15e6 for sent in link.trace)
+
+
+async def test_link_with_the_same_seed_loses_the_same():
+    got = []
+    for seed in (1, 1, 2):
+        async with DatagramLink(loss=0.3, seed=seed) as link:
+            got.append(await pass_through(link, 60))
+    assert got[0] == got[1] != got[2]
+    assert 10 < len(got[0]) < 50
+
+
+async def test_link_leaves_one_candidate_in_a_description():
+    peer = new_peer()
+    peer.createDataChannel("events")
+    stay_here(peer)
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp, (host, port) = peer.localDescription.sdp, ("127.0.0.1", 1)
+    async with DatagramLink() as link:
+        line = next(line for line in sdp.splitlines() if line.startswith("a=candidate:"))
+        changed = await link.through(sdp.replace(line, f"{line}\r\n{line.replace(host, '192.0.2.1')}"))
+        candidates = [line.split() for line in changed.splitlines() if line.startswith("a=candidate:")]
+        assert len(candidates) == 1 and candidates[0][4] == host and int(candidates[0][5]) != port
+        RTCSessionDescription(changed, "offer")
+    await peer.close()
