@@ -1,0 +1,150 @@
+"""One workload, every transport: the same events at three rates to readers at two distances, and what it costs.
+
+    servers = await grand.fleet()                   # every transport that is installed here, each a process of its own
+    cells = [cell for rate in grand.RATES for cell in await grand.at(servers, rate)]
+    await grand.stop(servers)
+
+Design notes
+  * One server serves the readers at all distances in one run, so that they are told of the very same events.
+  * At 50 a second a machine has room for all transports side by side. At 1,000 a second each runs alone.
+  * What no rate changes is measured once, with more readers: `labs.choosing.costs`.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from labs import measure, models
+from labs.clock import now_ns
+from labs.feed import Event
+from labs.launch import Server, launch
+from labs.measure import Reader, Run
+from labs.measure.pacing import poisson, sleep_until
+
+TRANSPORTS = ("http_polling", "long_polling", "sse", "raw_websocket", "websocket", "socketio_feed", "webrtc_feed")
+PACKAGES = {"socketio_feed": "socketio", "webrtc_feed": "aiortc"}  # what is not installed with the course
+RATES, RTTS = (50, 200, 1000), (0.0, 40.0)
+EVERY_MS = 1000  # polling
+TOGETHER = {50: 7, 200: 3}  # how many transports run side by side at a rate; at any other, one
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One transport at one rate and one distance."""
+
+    run: Run
+
+    @property
+    def transport(self) -> str:
+        """The server's name."""
+        return self.run.reader
+
+    @property
+    def bytes_each(self) -> float:
+        """Bytes both ways for each event that arrived."""
+        return sum(self.run.bytes.values()) / max(1, self.run.latency.n)
+
+    @property
+    def requests_each(self) -> float:
+        """Requests for each event that arrived."""
+        return self.run.requests / max(1, self.run.latency.n)
+
+    @property
+    def model(self):
+        """The model of its delay."""
+        return models.delay(self.transport, self.run.per_second, self.run.rtt_ms, EVERY_MS)
+
+    @property
+    def model_bytes(self) -> float | None:
+        """The model of `bytes_each`: the payload that was counted, and what the transport should add."""
+        size = round(self.run.bytes.get("payload", 0) / max(1, self.run.latency.n))
+        added = models.overhead(self.transport, size, self.run.per_second, self.run.rtt_ms, EVERY_MS)
+        return None if added is None else size + added
+
+
+def missing(transport: str) -> str | None:
+    """The package that this transport needs and that is not installed here."""
+    package = PACKAGES.get(transport)
+    return package if package and find_spec(package) is None else None
+
+
+def installed(names: Iterable[str] = TRANSPORTS) -> list[str]:
+    """The transports that can be measured here."""
+    return [name for name in names if not missing(name)]
+
+
+async def fleet(names: Iterable[str] | None = None, launch=launch) -> dict[str, Server]:
+    """Start one server of each transport, all at once. Raises `LaunchError`."""
+    names = installed() if names is None else list(names)
+    return dict(zip(names, await asyncio.gather(*(launch(name).__aenter__() for name in names)), strict=True))
+
+
+async def stop(servers: dict[str, Server]) -> None:
+    """Stop them all."""
+    await asyncio.gather(*(server.stop() for server in servers.values()))
+
+
+def reader(transport: str, rtt_ms: float) -> Reader:
+    """Who follows this transport from a round trip of `rtt_ms` away."""
+    if transport == "socketio_feed":
+        from labs.choosing import socketio_client
+
+        return Reader(transport, socketio_client.follow, rtt_ms, opens_s=0.1 + 4 * rtt_ms / 1000)
+    if transport == "webrtc_feed":
+        from labs.choosing import webrtc_client
+
+        return webrtc_client.webrtc_reader(rtt_ms)
+    if transport == "http_polling":
+        return measure.poller(EVERY_MS, rtt_ms)
+    ready = {"long_polling": measure.long_poller, "sse": measure.streamer}
+    return ready[transport](rtt_ms) if transport in ready else measure.socket_reader(rtt_ms, transport)
+
+
+async def at(servers: dict[str, Server], rate: float, *, events: int = 500, rtts=RTTS) -> list[Cell]:
+    """Every server's readers at one rate: about ten seconds."""
+    waiting, cells = list(servers.values()), []
+    some = TOGETHER.get(rate, 1)
+    for start in measure.progress(range(0, len(waiting), some), f"{rate:g} a second"):
+        runs = await asyncio.gather(*(one(server, rate, events, rtts) for server in waiting[start : start + some]))
+        cells += [cell for found in runs for cell in found]
+    return cells
+
+
+async def one(server: Server, rate: float, events: int, rtts) -> list[Cell]:
+    """One server's readers at one rate."""
+    readers = [reader(server.name, rtt) for rtt in rtts]
+    runs = await measure.deliver(server, readers, events=events, per_second=rate, plan=poisson)
+    return [Cell(with_datagrams(run, who)) for run, who in zip(runs, readers, strict=True)]
+
+
+def with_datagrams(run: Run, who: Reader) -> Run:
+    """The run with the bytes that took another way than the link, where some did: WebRTC's, acknowledgments included."""
+    if not hasattr(who, "datagrams"):
+        return run
+    sent = sum(datagram.size for datagram in who.datagrams.delivery() if datagram.kind == "data")
+    return replace(run, bytes={"datagrams": sent})
+
+
+async def publishing_us(server: Server, events: int, rate: float) -> float:
+    """Microseconds of the server's CPU time for an event that nobody follows."""
+    await server.publish("warm-up")
+    before = (await server.usage())["cpu_ns"]
+    await publish_all(server, events, rate)
+    return ((await server.usage())["cpu_ns"] - before) / 1000 / events
+
+
+async def publish_all(server: Server, events: int, rate: float) -> None:
+    """Publish so many events at random moments."""
+    start = now_ns()
+    async with server.publisher() as publish, asyncio.TaskGroup() as sending:
+        for number, due in enumerate(poisson(events, rate)):
+            await sleep_until(start + round(due * 1e9))
+            sending.create_task(publish(f"message {number}"))
+
+
+async def added_bytes(server: Server, events: int = 50) -> float:
+    """Bytes on the wire for each event besides the event itself, at 50 a second, counted."""
+    run = (await one(server, 50, events, (0.0,)))[0].run
+    size = len(Event(1000, now_ns(), "message 100", models.transports.CURSOR).to_json())
+    return sum(run.bytes.values()) / run.latency.n - size
