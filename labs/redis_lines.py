@@ -58,6 +58,16 @@ async def ask(connection: Connection, *commands: Sequence) -> list[Any]:
         return [await answer(connection) for _ in commands]
 
 
+async def ask_at_once(connection: Connection, *commands: Sequence) -> list[Any]:
+    """Ask so that Redis does all commands in one step, and nobody sees a part of what they do. Raises BROKEN."""
+    if len(commands) == 1:
+        return await ask(connection, *commands)
+    _, *queued, found = await ask(connection, ("MULTI",), *commands, ("EXEC",))
+    if isinstance(found, list):
+        return found
+    return [refusal if isinstance(refusal, Exception) else found for refusal in queued]
+
+
 async def answer(connection: Connection) -> Any:
     """The next answer, or what Redis has against the command."""
     try:
@@ -69,8 +79,9 @@ async def answer(connection: Connection) -> Any:
 class Writer:
     """One line to Redis for all that is to be done in order. What waits while an answer is on its way leaves together."""
 
-    def __init__(self, connection: Connection, first: Callable[[], Sequence] | None = None):
-        self.connection, self.first = connection, first  # makes the command that opens a connection
+    def __init__(self, connection: Connection):
+        self.connection, self.ask = connection, ask
+        self.first: Callable[[], Sequence] | None = None  # makes the command that opens a connection
         self.waiting: list[tuple[tuple, asyncio.Future]] = []
         self._more = asyncio.Event()
 
@@ -95,7 +106,7 @@ class Writer:
                 self._more.clear()
                 await self._more.wait()
             batch = self.waiting[:BATCH]  # they stay in the line until they are answered
-            answers = await ask(self.connection, *(command for command, _ in batch))
+            answers = await self.ask(self.connection, *(command for command, _ in batch))
             del self.waiting[: len(batch)]
             for (_, future), found in zip(batch, answers, strict=True):
                 settle(future, found)

@@ -11,6 +11,8 @@ Design notes
     another one then. Only with a connection a memory can be lost, so readers ask for it once on every connection.
   * First the position, then the following: `open` asks for the newest number before it reads what comes after it.
   * XREAD waits in Redis for the rooms it was asked for. When there is one more, `CLIENT UNBLOCK` ends the waiting.
+  * XREAD answers with the first message that comes. So what is published together is added in one step (MULTI): readers get
+    it together, and can write it together to their clients.
   * A publisher whose answer got lost sends again: the stream then holds the message twice, with one key. An entry is a copy
     if its key is among those before it; so every server, and everyone who comes back, drops the same ones.
 """
@@ -21,7 +23,7 @@ from collections.abc import Callable, Coroutine
 
 from labs.bus import Bus, Gap, Message
 from labs.feed import CURSOR, BadCursor, Gone
-from labs.redis_lines import Seen, Writer, ask, stay_connected
+from labs.redis_lines import Seen, Writer, ask, ask_at_once, stay_connected
 
 BLOCK_MS = 1_000  # how long XREAD waits, and how long a connection may be dead before that is noticed, about
 AT_ONCE = 500  # messages of a room that are read together
@@ -38,7 +40,7 @@ class Streams(Bus):
         self.rooms: dict[str, int] = {}  # … and the number of the last message that was delivered
         self.asker = Writer(self.pool.make_connection())  # questions with long answers do not hold up what is published
         self._id = self._rounds = 0
-        self.writer.first = self._propose
+        self.writer.first, self.writer.ask = self._propose, ask_at_once
 
     def _propose(self) -> tuple:
         """The command that proposes a new epoch. It opens every connection, and the first that a memory gets is its epoch."""
@@ -117,6 +119,7 @@ class Streams(Bus):
             for name, entries in reply or ():
                 for id, fields in entries:
                     self._take(name.removeprefix(self.prefix), number(id), fields[1])
+            await asyncio.sleep(0)  # what was taken is sent on; what comes meanwhile is read together
 
     def _take(self, room: str, n: int, text: str) -> None:
         position = self.rooms.get(room)

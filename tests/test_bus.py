@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from crowd import becomes
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, OutOfMemoryError, ResponseError
 
 from labs import redis_lines
 from labs.bus import Gap, Message, PubSub
@@ -182,6 +182,47 @@ async def test_publisher_whose_answer_was_lost_sends_again_and_readers_see_it_on
             await one.bus.publish("blue", "after")
             assert await other.has(5) and other.texts() == ["before", "0", "1", "2", "after"]
             assert await raw.has(8)
+
+
+async def test_streams_bring_what_was_published_together_within_one_turn_of_the_loop():
+    """So that it leaves in one write to each client."""
+    turns = []
+
+    def taken(item: Message) -> None:
+        if not turns or not turns[-1]:
+            turns.append([])
+            asyncio.get_running_loop().call_soon(lambda: turns.append([]))
+        turns[-1].append(item.data)
+
+    async with redis() as server, Streams(server.url, taken) as reader, Streams(server.url, print) as writer:
+        await reader.open("blue")
+        texts = [f"message {n}" for n in range(16)]
+        await asyncio.gather(*(writer.publish("blue", text) for text in texts))
+
+        async def all_taken() -> bool:
+            return sum(map(len, turns)) == len(texts)
+
+        assert await becomes(all_taken)
+        assert [turn for turn in turns if turn] == [texts]
+
+
+async def test_message_that_redis_refuses_takes_none_with_it_that_was_sent_together_with_it():
+    async with (
+        redis() as server,
+        two(Streams, server.url, "blue") as (one, other),
+        Redis.from_url(server.url) as client,
+    ):
+        await client.set("stream:red", "no stream")
+        futures = [one.bus.publish(room, room) for room in ("blue", "red", "blue")]
+        found = await asyncio.gather(*futures, return_exceptions=True)
+        assert [type(answer) for answer in found] == [str, ResponseError, str]
+        assert await other.has(2)
+        await client.config_set("maxmemory", 1)  # now it refuses the whole step
+        found = await asyncio.gather(*(one.bus.publish("blue", "x") for _ in range(2)), return_exceptions=True)
+        assert [type(answer) for answer in found] == [OutOfMemoryError] * 2
+        await client.config_set("maxmemory", 0)
+        await one.bus.publish("blue", "y")
+        assert await other.has(3) and other.gaps == []
 
 
 async def outage(server, one, other, before: int = 20, during: int = 20) -> None:
