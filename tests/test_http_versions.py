@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from labs.choosing import header_table, http2, http3
+from labs.choosing import first_byte, header_table, http2, http3
 from labs.models.sizes import CHROMIUM_HEADERS, poll_request, poll_response
 
 # HTTP/2: bytes
@@ -116,3 +116,10 @@ def test_nothing_is_late_or_lost_without_loss():
 def test_same_seed_loses_the_same_messages():
     one, other = (http3.under_loss("datagrams", loss=0.2, messages=60, seed=3) for _ in range(2))
     assert one.delays_ms == other.delays_ms and one.lost > 0
+
+
+async def test_first_byte_takes_the_round_trips_that_the_rfcs_say():
+    rtt_ms = 200  # what both ends compute is little beside it
+    found = await first_byte.first_bytes(rtt_ms=rtt_ms, repeats=1)
+    for name, [took] in found.items():
+        assert first_byte.ROUND_TRIPS[name] <= took / rtt_ms * 1.001 < first_byte.ROUND_TRIPS[name] + 0.7, found
