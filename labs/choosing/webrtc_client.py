@@ -10,7 +10,7 @@ noticed here, but the events' numbers show it. Out of order, the cursor is the n
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,10 +35,11 @@ async def channel(
     max_retransmits=None,
     link: DatagramLink | None = None,
     here=HERE,
+    begins: Callable[[str], None] = lambda after: None,
 ) -> AsyncIterator:
     """A data channel on which the events after a cursor come, open, and the queue of their texts (None: it has ended).
 
-    `here` is the address of this end.
+    `here` is the address of this end; `begins` is told the cursor after which the events begin.
     """
     peer, texts, opened = new_peer(), asyncio.Queue(), asyncio.Event()
 
@@ -56,6 +57,7 @@ async def channel(
             stay_here(peer, here)
             await peer.setLocalDescription(await peer.createOffer())
             answer = await exchange(url, after, peer.localDescription)
+            begins(answer.pop("after"))
             if link is not None:
                 answer["sdp"] = await link.through(answer["sdp"])
             await peer.setRemoteDescription(RTCSessionDescription(**answer))
@@ -85,17 +87,19 @@ class Progress:
         self.after, self.reliable = after, reliable
         self.early: dict[int, str] = {}  # events that have overtaken one which has not come
 
+    def begins(self, after: str) -> None:
+        """The events begin after this cursor: for a reader who came without one, the first one may not come first."""
+        self.after = self.after or after
+
     def fresh(self, event: Event) -> bool:
         """Take note of an event; whether it is the first time."""
-        last = 0 if self.after is None else int(self.after.rpartition("-")[2])
+        last = int(self.after.rpartition("-")[2])
         if not self.reliable:  # what is missing stays missing
             self.after = event.cursor if event.id > last else self.after
             return True
         if event.id <= last or event.id in self.early:
             return False
         self.early[event.id] = event.cursor
-        if self.after is None:  # the feed's oldest events may be gone: take the first that comes for the oldest
-            last = event.id - 1
         while last + 1 in self.early:
             last += 1
             self.after = self.early.pop(last)
@@ -107,12 +111,10 @@ async def follow(
 ) -> AsyncIterator[Event]:
     """Every event after the cursor that the channel delivers; it is opened anew whenever it ends. `rng` draws the pauses."""
     progress, pauses = Progress(after, reliable=max_retransmits is None), backoff(rng)
+    settings = {"ordered": ordered, "max_retransmits": max_retransmits, "link": link, "begins": progress.begins}
     while True:
         try:
-            async with channel(url, progress.after, ordered=ordered, max_retransmits=max_retransmits, link=link) as (
-                _,
-                texts,
-            ):
+            async with channel(url, progress.after, **settings) as (_, texts):
                 while (text := await texts.get()) is not None:
                     pauses = backoff(rng)
                     if progress.fresh(event := read(text)):

@@ -1,7 +1,7 @@
 """WebRTC data channels: events over UDP, encrypted (DTLS) and, as the reader chooses, in any order or with losses (SCTP).
 
     POST /offer?after=CURSOR   200, the body is a session description as JSON, {"type": "offer", "sdp": …}, and so is the
-                               answer. It describes one media section, a data channel's
+                               answer, with the cursor "after" which the events begin
                                400 no such offer, or not a cursor; 410 the events after it are not kept; 413; 503 full
     POST /events               201, the body's text is the next event
 
@@ -50,6 +50,7 @@ class Peer:
 
     async def answer(self, sdp: str, local: bool) -> RTCSessionDescription:
         """Take an offer, and describe this end. Raises one of `UNREADABLE`."""
+        # one media section, a data channel's
         if [line[:14] for line in sdp.splitlines() if line.startswith("m=")] != ["m=application "]:
             raise ValueError("an offer of data channels, and of nothing else, is expected")
         await self.connection.setRemoteDescription(RTCSessionDescription(without_candidates(sdp), "offer"))
@@ -122,7 +123,8 @@ async def offer(request: web.Request) -> web.Response:
     """POST /offer: a description of the reader's end in, one of this end out."""
     feed, peers = request.app[FEED], request.app[PEERS]
     after = request.query.get("after")
-    feed.since(after)
+    kept = feed.since(after)
+    begins = after or (f"{feed.epoch}-{kept[0].id - 1}" if kept else feed.cursor)
     try:
         said = json.loads(await body_text(request))
         sdp = said["sdp"] if said["type"] == "offer" else None
@@ -140,7 +142,7 @@ async def offer(request: web.Request) -> web.Response:
         if isinstance(error, UNREADABLE):
             raise web.HTTPBadRequest(text="not an offer of a data channel\n") from None
         raise
-    return web.json_response({"type": answer.type, "sdp": answer.sdp})
+    return web.json_response({"type": answer.type, "sdp": answer.sdp, "after": begins})
 
 
 async def close_all(app: web.Application) -> None:
