@@ -25,7 +25,7 @@ SERVING = (
     "labs.presence",
     "labs.peers",
 )  # of servers
-SERVING += ("labs.accounts", "labs.operations")
+SERVING += ("labs.accounts", "labs.operations", "labs.socketio_engine")
 OUTSIDE = (
     "asyncio.subprocess",
     "aiohttp*",
