@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from labs import charts
 from labs.choosing import first_byte, header_table, http2, http3
 from labs.models.sizes import CHROMIUM_HEADERS, poll_request, poll_response
 
@@ -123,3 +124,22 @@ async def test_first_byte_takes_the_round_trips_that_the_rfcs_say():
     found = await first_byte.first_bytes(rtt_ms=rtt_ms, repeats=1)
     for name, [took] in found.items():
         assert first_byte.ROUND_TRIPS[name] <= took / rtt_ms * 1.001 < first_byte.ROUND_TRIPS[name] + 0.7, found
+
+
+# The chart
+
+
+def test_chart_of_versions_writes_every_value_behind_its_bar_and_draws_every_model():
+    polls = {"old": (695, 695), "new": (74, 70)}
+    trips = {"TCP": ([2.1, 2.2], 2), "QUIC": ([1.9], 2)}
+    shares = {"one stream": (0.172, 0.0, 0.185), "datagrams": (0.0, 0.045, 0.05)}
+    chart = charts.versions(polls, trips, shares, title="t", says="s", caption="c")
+    left, middle, right = chart.figure.axes
+    assert [text.get_text() for text in left.texts] == ["695", "74"]
+    assert [text.get_text() for text in right.texts] == ["17.2% late", "4.5% lost"]
+    models = [
+        [line.get_xdata()[0] for line in axes.lines if len(set(line.get_ydata())) == 2]
+        for axes in (left, middle, right)
+    ]
+    assert models == [[695, 70], [2, 2], [pytest.approx(18.5), pytest.approx(5)]]
+    assert chart.png() == charts.versions(polls, trips, shares, title="t", says="s", caption="c").png()

@@ -14,9 +14,10 @@ from labs.charts.lanes import ladder, stream_ladder
 from labs.charts.look import COLORS, NAMES, Chart, number
 from labs.charts.scaling import scaling
 from labs.charts.sizes import bars, bytes_per_event, ledger
+from labs.charts.versions import versions
 
 __all__ = [
     "COLORS", "NAMES", "Chart", "bars", "bytes_per_event", "codec", "compare", "cost", "distances", "distributions",
     "duplex_ladder", "fanout_cpu", "fanout_latency", "fanout_stall", "frames", "ladder", "latency", "ledger", "number", "scaling",
-    "spreads", "stall", "stream_ladder", "strip",
+    "spreads", "stall", "stream_ladder", "strip", "versions",
 ]  # fmt: skip

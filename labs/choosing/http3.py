@@ -8,7 +8,7 @@ Design notes
   * A WebTransport session is an HTTP/3 request that stays open (RFC 9220, draft-ietf-webtrans-http3): its streams are QUIC's, its
     datagrams are DATAGRAM frames (RFC 9221). `aioquic` is both ends of it, on a simulated network (`labs.choosing.quic_path`).
   * The session opens without loss: how a handshake fares is another question. Afterwards both directions lose.
-  * Late is what arrives later than usual by more than `grace_ms`. What has not arrived at all in the end is lost.
+  * Late is what takes longer than a round trip, twice as long as usual. What has not arrived at all in the end is lost.
 """
 
 import math
@@ -20,10 +20,10 @@ from aioquic.h3.events import DatagramReceived, HeadersReceived, WebTransportStr
 
 from labs.choosing.quic_path import Path
 from labs.link import DOWN, UP
+from labs.models.loss import THREE, late_in_any_order, late_in_order
 
 WAYS = ("one stream", "a stream each", "datagrams")
 SIZE = 100  # bytes of a message
-GRACE_MS = 25.0
 OPEN_S, REST_S = 1.0, 5.0  # until the session is open, and how long to wait for the last messages
 SESSION = [(b":method", b"CONNECT"), (b":protocol", b"webtransport"), (b":scheme", b"https"), (b":path", b"/events")]
 SESSION += [(b":authority", b"localhost"), (b"origin", b"https://localhost")]
@@ -35,8 +35,7 @@ class Delivery:
 
     way: str
     delays_ms: tuple[float, ...]
-    usual_ms: float  # half a round trip
-    grace_ms: float = GRACE_MS
+    rtt_ms: float
 
     @property
     def lost(self) -> float:
@@ -46,8 +45,7 @@ class Delivery:
     @property
     def late(self) -> float:
         """The share of messages that arrived, but late."""
-        limit = self.usual_ms + self.grace_ms
-        return sum(limit < delay < math.inf for delay in self.delays_ms) / len(self.delays_ms)
+        return sum(self.rtt_ms < delay < math.inf for delay in self.delays_ms) / len(self.delays_ms)
 
 
 def under_loss(
@@ -64,7 +62,7 @@ def under_loss(
     path.run(path.now + REST_S)
     sent = [OPEN_S + number / rate for number in range(messages)]
     delays = tuple((session.arrived.get(number, math.inf) - at) * 1000 for number, at in enumerate(sent))
-    return Delivery(way, delays, rtt_ms / 2)
+    return Delivery(way, delays, rtt_ms)
 
 
 class Session:
@@ -106,19 +104,16 @@ class Session:
                 self._rest[stream] = data
 
 
-def late(way: str, *, loss: float, rate: float = 100, rtt_ms: float = 50, grace_ms: float = GRACE_MS) -> float:
+def late(way: str, *, loss: float, rate: float = 100, rtt_ms: float = 50) -> float:
     """The share of messages that a model expects late.
 
-    QUIC holds a datagram for lost when a later one has been acknowledged and the lost one is 9/8 of a round trip old
-    (RFC 9002 §6.1), and sends its content again: one gap between messages and one round trip later than the first time.
-    Down one stream everything sent in that time waits with it; down a stream each, only what was lost.
+    QUIC holds a datagram for lost when it is 9/8 of a round trip old and a later one has been acknowledged, or three later
+    ones have (RFC 9002 §6.1). Down one stream everything waits for it; down a stream each, nothing else does.
     """
-    if way == "datagrams":
-        return 0.0
-    gap_ms = 1000 / rate
-    overdue_ms = max(gap_ms + rtt_ms, rtt_ms * 9 / 8) - grace_ms
-    waiting = 1 if way == "a stream each" else math.ceil(overdue_ms / gap_ms)
-    return 1 - (1 - loss) ** waiting
+    if way == "one stream":
+        later = math.ceil(rtt_ms / 8 * rate / 1000)  # the first datagram that is late enough to tell
+        return late_in_order(loss, rtt_ms, rate, min(later, THREE))
+    return late_in_any_order(loss) if way == "a stream each" else 0.0
 
 
 def lost(way: str, *, loss: float) -> float:
