@@ -10,6 +10,7 @@ from labs.charts.delays import distances, distributions, latency, spreads, stall
 from labs.charts.duplex import duplex_ladder
 from labs.charts.fanout import fanout_cpu, fanout_latency, fanout_stall
 from labs.charts.frame_view import frames
+from labs.charts.grand import grand
 from labs.charts.lanes import ladder, stream_ladder
 from labs.charts.look import COLORS, NAMES, Chart, number
 from labs.charts.scaling import scaling
@@ -18,6 +19,6 @@ from labs.charts.versions import versions
 
 __all__ = [
     "COLORS", "NAMES", "Chart", "bars", "bytes_per_event", "codec", "compare", "cost", "distances", "distributions",
-    "duplex_ladder", "fanout_cpu", "fanout_latency", "fanout_stall", "frames", "ladder", "latency", "ledger", "number", "scaling",
-    "spreads", "stall", "stream_ladder", "strip", "versions",
+    "duplex_ladder", "fanout_cpu", "fanout_latency", "fanout_stall", "frames", "grand", "ladder", "latency", "ledger", "number",
+    "scaling", "spreads", "stall", "stream_ladder", "strip", "versions",
 ]  # fmt: skip

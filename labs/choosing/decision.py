@@ -3,26 +3,32 @@
     best = choose(Needs(clients=10_000, events_per_s=2, max_delay_ms=200), costs)
 
 Design notes
+  * With loss the models are those of head-of-line blocking (`labs.models.loss`); a channel that may lose waits for nothing.
   * Delays, requests and bytes come from the models of this course; CPU time, memory and idle bytes were measured (`Cost`).
     Nothing is looked up here and nothing is drawn: the same needs and costs give the same answer.
   * The rule: of the transports that fit, the cheapest by the month, at prices that can be changed. But among those that cost
-    at most a quarter more than it, the simplest: the one with the least to get right, which is the first in ORDER.
+    at most a quarter more than it, or hardly anything more (LITTLE), the simplest: the one with the least to get right, which
+    is the first in ORDER.
   * raw_websocket is not judged: on the wire it is the WebSocket, and a product leaves frames to a library.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from labs import models
-from labs.charts.look import NAMES, number
+from labs.charts.look import NAMES
+from labs.models import loss
 
 ORDER = ("http_polling", "sse", "long_polling", "websocket", "socketio_feed", "webrtc_feed")
 REQUESTS = ("http_polling", "long_polling", "sse")  # everything is a request and its answer; upwards it is POST
-NEAR = 1.25
-ANSWER_LIMIT_S = 1.0  # polling may ask as rarely as the delay allows, and no more often than ten times a second
+NEAR, LITTLE = (
+    1.25,
+    5.0,
+)  # times the cheapest's price; more than it, a month: less than anybody's hour of thinking about it
+OFTEN_MS, RARELY_MS = 100, 3_600_000  # between two polls, at least and at most
 HOURS = 730  # in a month
-RTO_MS = 200  # the shortest time after which TCP sends again without being told (Linux; RFC 6298 says 1 s)
+TIMER_MS = 200  # the shortest time after which TCP sends again without being told (Linux; RFC 6298 §2.4 says 1 s)
 
 
 @dataclass(frozen=True)
@@ -90,33 +96,41 @@ class Option:
 
 
 def interval_ms(needs: Needs) -> float:
-    """How often polling has to ask: as rarely as the delay allows, between once a second and ten times a second.
+    """How often polling has to ask: as rarely as the delay allows.
 
     99 of 100 delays are under one trip back and 0.99 of the interval.
     """
-    return min(1000.0, max(100.0, needs.rtt_ms, (needs.max_delay_ms - needs.rtt_ms / 2) / 0.99))
+    allowed = (needs.max_delay_ms - needs.rtt_ms / 2) / 0.99
+    return min(RARELY_MS, max(OFTEN_MS, needs.rtt_ms, allowed))
 
 
-def late_share(needs: Needs) -> float:
-    """The share of events that wait for a packet that was lost, their own or one before it, where everything stays in order."""
-    waits = resend_ms(needs)
-    return 1 - (1 - needs.loss) ** (1 + needs.events_per_s * waits / 1000)
+def resend_ms(transport: str, needs: Needs) -> float:
+    """How much later a lost packet comes: when packets behind it have shown the hole, or else when the sender's timer rings."""
+    later = loss.THREE if transport == "webrtc_feed" else loss.RACK
+    timer = max(TIMER_MS, 1.5 * needs.rtt_ms)
+    if not needs.events_per_s:
+        return timer
+    return min(timer, loss.repaired_ms(needs.rtt_ms, needs.events_per_s, later) - needs.rtt_ms / 2)
 
 
-def resend_ms(needs: Needs) -> float:
-    """How much later a lost packet comes: TCP's timer, or sooner if three more arrive and show the hole (RFC 5681 §3.2)."""
-    timer = max(RTO_MS, 1.5 * needs.rtt_ms)
-    shown = needs.rtt_ms + 3000 / needs.events_per_s if needs.events_per_s else math.inf
-    return min(timer, shown)
+def loss_ms(transport: str, needs: Needs) -> float:
+    """What loss adds to the delay that 99 of 100 events keep, where a hole holds back everything behind it.
+
+    An event waits x ms or more if its own packet is lost, or one of those before it that are due within resend - x: for 1 %
+    of the events that is a window of n packets with (1 - loss) ** n = 0.99.
+    """
+    if needs.loss <= 0 or (transport == "webrtc_feed" and needs.may_lose):  # not sent again, and nothing waits for it
+        return 0.0
+    window = math.log(0.99) / math.log(1 - needs.loss)
+    apart = 1000 / needs.events_per_s if needs.events_per_s else math.inf
+    return resend_ms(transport, needs) - ((window - 1) * apart if window > 1 else 0.0)
 
 
 def delay_ms(transport: str, needs: Needs) -> float:
-    """Within how many milliseconds 99 of 100 events are there."""
+    """Within how many milliseconds 99 of 100 events are there; from one client through a server to another it is two ways."""
     usual = models.delay(transport, needs.events_per_s, needs.rtt_ms, interval_ms(needs)).quantile(0.99)
-    through_server = 1 if needs.peer_to_peer and transport != "webrtc_feed" else 0
-    usual += through_server * needs.rtt_ms / 2
-    dropped = transport == "webrtc_feed" and needs.may_lose  # what is lost is not sent again, and nothing waits for it
-    return usual if dropped or late_share(needs) <= 0.01 else usual + resend_ms(needs)
+    detour = needs.rtt_ms / 2 if needs.peer_to_peer and transport != "webrtc_feed" else 0.0
+    return usual + detour + max(0.0, loss_ms(transport, needs))
 
 
 def bytes_per_hour(transport: str, needs: Needs, cost: Cost) -> float:
@@ -153,67 +167,91 @@ def against(transport: str, needs: Needs, cost: Cost) -> tuple[str, ...]:
     late, quiet = delay_ms(transport, needs), idle(transport, needs, cost)
     in_order = 1000 / needs.rtt_ms if needs.rtt_ms else math.inf
     reasons = {
-        f"1 of 100 events comes later than {number(round(late))} ms": late > needs.max_delay_ms,
+        f"1 of 100 events comes later than {shown(late)} ms": late > needs.max_delay_ms,
         f"{needs.http_only:.0%} of the clients cannot open it": needs.http_only > 0
         and transport in ("websocket", "webrtc_feed"),
         "its answer never ends, so what waits for the end holds it back": needs.buffered and transport == "sse",
         "its client's code cannot be installed": needs.plain and transport in ("socketio_feed", "webrtc_feed"),
         "it goes through a server": needs.peer_to_peer and transport != "webrtc_feed",
-        f"in order, one POST after the other, there are {number(round(in_order))} messages a second": transport
-        in REQUESTS
+        f"in order, one POST after the other, there are {shown(in_order)} messages a second": transport in REQUESTS
         and needs.up_per_s > in_order,
-        f"an idle hour takes {number(round(quiet))} bytes": quiet > needs.idle_bytes_per_hour,
+        f"an idle hour takes {shown(quiet)} bytes": quiet > needs.idle_bytes_per_hour,
     }
     return tuple(reason for reason, holds in reasons.items() if holds)
 
 
-def option(transport: str, needs: Needs, cost: Cost, prices: Prices) -> Option:
+def option(transport: str, needs: Needs, costs: Mapping[str, Cost], prices: Prices) -> Option:
     """One transport for these needs: what it would cost, and what speaks against it."""
-    asked, all_ = requests_per_s(transport, needs), needs.clients
+    if transport == "socketio_feed" and needs.http_only:
+        return fallen_back(needs, costs, prices)
+    cost, clients = costs[transport], needs.clients
+    asked, hour = requests_per_s(transport, needs), bytes_per_hour(transport, needs, cost)
     down = asked - (needs.up_per_s if transport in REQUESTS else 0)
     us = needs.events_per_s * cost.delivery_us + down * cost.request_us + needs.up_per_s * cost.up_us
-    direct = needs.peer_to_peer and transport == "webrtc_feed"  # nothing of it passes the server
-    cores = 0.0 if direct else all_ * us / 1e6
-    memory = 0.0 if direct else all_ * cost.idle_kib / 1024
-    hour = bytes_per_hour(transport, needs, cost)
-    gigabytes = 0.0 if direct else all_ * hour * HOURS / 1e9
-    price = cores * prices.core + memory / 1024 * prices.gb_memory + gigabytes * prices.gb_traffic
+    served = 0 if needs.peer_to_peer and transport == "webrtc_feed" else clients  # nothing of it passes a server
+    cores, memory, traffic = served * us / 1e6, served * cost.idle_kib / 1024, served * hour * HOURS / 1e9
+    price = cores * prices.core + memory / 1024 * prices.gb_memory + traffic * prices.gb_traffic
     late = delay_ms(transport, needs)
-    return Option(transport, late, hour, all_ * asked, cores, memory, price, against(transport, needs, cost))
+    return Option(transport, late, hour, clients * asked, cores, memory, price, against(transport, needs, cost))
+
+
+def fallen_back(needs: Needs, costs: Mapping[str, Cost], prices: Prices) -> Option:
+    """Socket.IO where some cannot upgrade: those go on by its own long polling, which is taken to cost what long polling does."""
+    some = needs.http_only
+    upgraded = option("socketio_feed", replace(needs, http_only=0.0), costs, prices)
+    polling = option("long_polling", needs, costs, prices)
+    mixed = {
+        name: (1 - some) * getattr(upgraded, name) + some * getattr(polling, name)
+        for name in ("bytes_per_hour", "requests_per_s", "cores", "price")
+    }
+    late = polling.delay_ms if some > 0.01 else upgraded.delay_ms
+    reasons = dict.fromkeys((*upgraded.excluded, *(polling.excluded if some > 0.01 else ())))
+    return replace(upgraded, delay_ms=late, excluded=tuple(reasons), **mixed)
 
 
 def options(needs: Needs, costs: Mapping[str, Cost], prices: Prices = Prices()) -> list[Option]:
     """Every transport whose costs are known, in ORDER."""
-    return [option(name, needs, costs[name], prices) for name in ORDER if name in costs]
+    return [option(name, needs, costs, prices) for name in ORDER if name in costs]
 
 
 def choose(needs: Needs, costs: Mapping[str, Cost], prices: Prices = Prices()) -> Option | None:
-    """The simplest among the cheapest of those that fit; None if none does."""
+    """The simplest of those that fit and cost hardly more than the cheapest of them; None if none fits."""
     left = [one for one in options(needs, costs, prices) if one.fits]
     least = min((one.price for one in left), default=0.0)
-    return next((one for one in left if one.price <= NEAR * least), None)
+    return next((one for one in left if near(one.price, least)), None)
+
+
+def near(price: float, least: float) -> bool:
+    """Whether the difference is too small to choose by it."""
+    return price <= max(NEAR * least, least + LITTLE)
 
 
 def rows(needs: Needs, costs: Mapping[str, Cost], prices: Prices = Prices()) -> list[list[str]]:
     """The decision table: a head, and a row for each transport with a verdict."""
     best = choose(needs, costs, prices)
     head = ["", "99 % within, ms", "kB/h a client", "requests/s", "cores", "memory, MB", "a month", "verdict"]
-    return [head] + [
-        [
-            NAMES.get(one.transport, one.transport),
-            *(number(round(x, 2) if x < 10 else round(x)) for x in (one.delay_ms, one.bytes_per_hour / 1000)),
-            *(number(round(x, 2) if x < 10 else round(x)) for x in (one.requests_per_s, one.cores, one.memory_mb, one.price)),
-            "chosen" if best and one.transport == best.transport else "; ".join(one.excluded) or verdict(one, best),
-        ]
-        for one in options(needs, costs, prices)
-    ]  # fmt: skip
+    table = [head]
+    for one in options(needs, costs, prices):
+        kb = one.bytes_per_hour / 1000
+        values = (one.delay_ms, kb, one.requests_per_s, one.cores, one.memory_mb, one.price)
+        table.append([NAMES[one.transport], *map(shown, values), verdict(one, best)])
+    return table
 
 
-def verdict(one: Option, best: Option) -> str:
-    """Why one that fits is not chosen."""
-    return (
-        "not simpler" if one.price <= NEAR * best.price else f"{number(round(one.price / best.price, 1))} × the price"
-    )
+def verdict(one: Option, best: Option | None) -> str:
+    """Whether it is chosen, and why not."""
+    if not one.fits:
+        return "; ".join(one.excluded)
+    if one.transport == best.transport:
+        return "chosen"
+    if one.price <= best.price:
+        return "cheaper, but hardly, and not as simple"
+    return "not as simple" if near(one.price, best.price) else f"{shown(one.price / best.price)} × the price"
+
+
+def shown(value: float) -> str:
+    """A number for a reader: two digits below ten, whole above."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}" if value >= 0.005 else "0" if value == 0 else "<0.01"
 
 
 def text(needs: Needs, costs: Mapping[str, Cost], prices: Prices = Prices()) -> str:

@@ -34,12 +34,12 @@ from labs.models.sizes import (
     upgrade_request,
     upgrade_response,
 )  # fmt: skip
-from labs.models.transports import delay, exchange, overhead, requests_per_event, upward
+from labs.models.transports import delay, exchange, overhead, requests_per_event, upward, wrapping
 
 __all__ = [
     "CHROMIUM_HEADERS", "SOME_DATE", "Parked", "Stall", "Uniform", "bytes_per_event", "chunk", "connect_times",
     "cpu_per_delivery", "delay", "echo_times", "exchange", "frame", "gap_share", "get", "head_parts", "held_bytes",
     "last_member_ms", "long_poll_request", "long_polling", "overhead", "poll_request", "poll_response", "polling",
     "polling_interval", "polling_requests_per_s", "publish_request", "publish_response", "pushed", "requests_per_event",
-    "sse_event", "sse_request", "sse_response", "upgrade_request", "upgrade_response", "upward", "with_servers_us",
+    "sse_event", "sse_request", "sse_response", "upgrade_request", "upgrade_response", "upward", "with_servers_us", "wrapping",
 ]  # fmt: skip

@@ -9,8 +9,6 @@ from labs.models.delays import long_polling, polling, polling_interval, pushed
 from labs.models.sizes import frame, get, long_poll_request, poll_request, poll_response, sse_event
 
 HOST, CURSOR = "127.0.0.1:40123", "0f1e2d3c.1000"  # as long as those of a run
-PUSHED = ("sse", "raw_websocket", "websocket", "socketio_feed", "webrtc_feed")
-SOCKETS = ("raw_websocket", "websocket")
 
 
 def delay(transport: str, per_second: float, rtt_ms: float, every_ms: float = 1000):
@@ -43,7 +41,7 @@ def exchange(transport: str, *, event: str | None = None) -> int:
 def overhead(transport: str, size: int, per_second: float, rtt_ms: float, every_ms: float = 1000) -> float | None:
     """Bytes on the wire for each event of `size` bytes besides the event itself; the opening of connections is not in it.
 
-    None for Socket.IO and WebRTC, whose bytes are counted.
+    None for WebRTC, whose bytes are counted.
     """
     event = "x" * size
     if transport in ("http_polling", "long_polling"):
@@ -51,7 +49,14 @@ def overhead(transport: str, size: int, per_second: float, rtt_ms: float, every_
         return asked * (exchange(transport, event=event) - 1) + 1  # a comma for all events of an answer but one
     if transport == "sse":
         return float(sse_event(event, CURSOR)["framing"])
-    return float(frame(size)["framing"]) if transport in SOCKETS else None
+    if transport == "webrtc_feed":
+        return None
+    return float(wrapping(transport) + frame(size + wrapping(transport))["framing"])
+
+
+def wrapping(transport: str) -> int:
+    """What Socket.IO puts around an event inside a frame: Engine.IO's 4 (message), its own 2 (event), a name in an array."""
+    return len('42["event",]') if transport == "socketio_feed" else 0
 
 
 def upward(transport: str, size: int) -> float:
