@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import shutil
 import signal
 from contextlib import aclosing, asynccontextmanager
 
@@ -13,7 +15,9 @@ import pytest
 from aiortc import RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.async_api import async_playwright
 
+from labs import hosting
 from labs.choosing.datagram_link import HEADERS, DatagramLink
 from labs.choosing.webrtc_client import Progress, channel, follow, webrtc_reader
 from labs.feed import Event, Feed, Gone
@@ -26,6 +30,8 @@ from labs.servers import webrtc_feed
 
 DTLS = 13 + 8 + 16  # a record's header, the explicit nonce and the tag (RFC 6347 §4.3.1, RFC 5288 §3)
 SCTP = 12  # the common header (RFC 9260 §3.1)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
 DATA, SACK = 16, 16  # the headers of these chunks (RFC 9260 §3.3.1, §3.3.4)
 
 
@@ -439,3 +445,57 @@ async def test_link_leaves_one_candidate_in_a_description():
         assert len(candidates) == 1 and candidates[0][4] == host and int(candidates[0][5]) != port
         RTCSessionDescription(changed, "offer")
     await peer.close()
+
+
+# A real browser.
+
+
+@asynccontextmanager
+async def live_page(url: str):
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium on PATH: its data channels are not compared with ours here")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = await browser.new_page()
+        await page.goto(url)
+        try:
+            yield page
+        finally:
+            await browser.close()
+
+
+async def shows(page, where: str, text: str) -> None:
+    """Wait until an element holds this text."""
+    matches = "([where, text]) => document.querySelector(where).textContent.includes(text)"
+    await page.wait_for_function(matches, arg=[where, text], timeout=20_000)
+
+
+async def test_browser_connects_chooses_resumes_and_is_told_of_a_gap(monkeypatch):
+    text = hosting.page_text("webrtc_feed.html").replace("RETRY_MS = 2000", "RETRY_MS = 200")
+    monkeypatch.setattr(hosting, "page_text", lambda page: text)
+    async with server_here() as server, live_page(server.url) as page:
+        complaints = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.wait_for_function("() => /Open|loopback/.test(document.querySelector('#state').textContent)")
+        if "loopback" in await page.text_content("#state"):
+            pytest.skip("Chromium does not speak WebRTC on a machine whose only network is loopback")
+        await shows(page, "#state", "in order, sent until they arrive")
+        await page.fill("#text", "from the page")
+        await page.press("#text", "Enter")
+        await shows(page, "#list", "from the page")
+        await page.select_option("#promise", "0 0")
+        await shows(page, "#state", "in any order, sent once")
+        (peer,) = server.peers
+        (channel,) = peer.channels
+        assert (channel.ordered, channel.maxRetransmits) == (False, 0)
+        await peer.close()
+        server.feed.publish("in between")
+        await shows(page, "#list", "in between")
+        server.feed.epoch = "0000abcd"
+        for peer in list(server.peers):
+            await peer.close()
+        await shows(page, "#list", "Gap: this cursor is from before")
+        server.feed.publish("afterwards")
+        await shows(page, "#list", "afterwards")
+        assert (await page.text_content("#missing"), complaints) == ("0", [])
