@@ -32,11 +32,12 @@ def pair(pair_memory):
 
 @pytest.fixture(scope="module", params=["pubsub", "streams"])
 def pair_memory(request):
-    """The pair, and its Redis."""
+    """The pair, of which each has another engine, and its Redis."""
 
     async def start():
         memory = await redis(ours=True)
-        hosts = [Process("redis_fanout", *options(memory, request.param)) for _ in range(2)]
+        engines = ("websockets", "raw")
+        hosts = [Process("redis_fanout", *options(memory, request.param), "--engine", engine) for engine in engines]
         return memory, hosts, await asyncio.gather(*(host.start() for host in hosts))
 
     async def stop(memory, hosts):

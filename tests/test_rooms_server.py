@@ -28,6 +28,7 @@ from labs.hosting import fast_loop, main
 from labs.launch import Process, launch
 from labs.lobby import AUTH_S
 from labs.outbox import BACKLOG, JOINED
+from labs.redis_process import redis
 from labs.rooms import CROWD
 from labs.servers.rooms import DEFAULTS, make_app
 
@@ -608,11 +609,24 @@ def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, complain
     assert said.out == ""
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module")
+def memory():
+    """A Redis for the servers that share their rooms."""
+    store = asyncio.run(redis(ours=True).server.start())
+    yield store
+    asyncio.run(store.stop())
+
+
+SERVERS = [(name, engine) for name in ("rooms", "redis_fanout") for engine in ENGINES]
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids="-".join)
 def server(request):
     """One real server for all that nobody should send; at the end it still serves, and its log has no traceback."""
-    process = Process("rooms", "--engine", request.param, "--max-size", str(1 << 20), "--log", "json")
-    process.engine, process.url = request.param, asyncio.run(process.start())
+    name, engine = request.param
+    more = ("--redis", request.getfixturevalue("memory").url) if name == "redis_fanout" else ()
+    process = Process(name, "--engine", engine, "--max-size", str(1 << 20), "--log", "json", *more)
+    process.engine, process.url = engine, asyncio.run(process.start())
     yield process
     assert status(talk(process.url, plain("/healthz"))) == 200
     asyncio.run(process.stop())
