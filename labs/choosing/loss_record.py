@@ -1,7 +1,8 @@
 """What the experiment of `labs.choosing.loss` leaves behind: the delay of every message, and where it was measured."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 RECORD = Path(__file__).parent / "recorded" / "loss.json"
@@ -43,7 +44,7 @@ class Cell:
         """The runs that this was put together from, each alone."""
         size = self.n // len(self.seeds)
         parts = ((seed, self.ms[place * size : (place + 1) * size]) for place, seed in enumerate(self.seeds))
-        return [Cell(**{**vars(self), "seeds": (seed,), "ms": ms}) for seed, ms in parts]
+        return [replace(self, seeds=(seed,), ms=ms) for seed, ms in parts]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,5 @@ def record(experiment: Experiment) -> None:
 
 def together(runs: list[Cell]) -> Cell:
     """Runs of the same cell as one."""
-    seeds, ms = (
-        [one for run in runs for one in part] for part in ((run.seeds for run in runs), (run.ms for run in runs))
-    )
-    return Cell(**{**vars(runs[0]), "seeds": tuple(seeds), "ms": tuple(ms)})
+    seeds, ms = (tuple(chain.from_iterable(getattr(run, name) for run in runs)) for name in ("seeds", "ms"))
+    return replace(runs[0], seeds=seeds, ms=ms)
