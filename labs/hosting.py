@@ -216,8 +216,11 @@ def many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def stop_event(exit_on_eof: bool) -> asyncio.Event:
-    """An event that is set when this process is told to stop: SIGTERM, SIGINT, or the end of standard input."""
+def stop_event(exit_on_eof: bool, line: Callable[[str], object] | None = None) -> asyncio.Event:
+    """An event that is set when this process is told to stop: SIGTERM, SIGINT, or the end of standard input.
+
+    `line` is called for each line of standard input.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
@@ -226,12 +229,16 @@ def stop_event(exit_on_eof: bool) -> asyncio.Event:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
 
     def watch_stdin():
-        while os.read(0, 4096):  # not sys.stdin.read: its lock, held by this thread, would abort the interpreter's exit
-            pass
+        rest = b""
         with suppress(RuntimeError):  # the loop may have closed already
-            loop.call_soon_threadsafe(stop.set)
+            while piece := os.read(0, 65536):  # not sys.stdin.read: its lock, held by this thread, would abort the exit
+                *lines, rest = (rest + piece).split(b"\n")
+                for one in lines if line else ():
+                    loop.call_soon_threadsafe(line, one[:BODY_LIMIT].decode("utf-8", "replace"))
+            if exit_on_eof:
+                loop.call_soon_threadsafe(stop.set)
 
-    if exit_on_eof:
+    if exit_on_eof or line:
         threading.Thread(target=watch_stdin, daemon=True).start()
     return stop
 
@@ -248,6 +255,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may use this server")
     parser.add_argument("--exit-on-eof", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--stdin", action="store_true", help="publish each line of standard input")
     return parser
 
 
@@ -272,11 +280,9 @@ def amount(text: str) -> float:
     return value
 
 
-def build(make_app: Callable, *, keep: int, epoch: str | None = None, **chosen):
-    """The application, on a feed of its own if it serves one."""
-    if "feed" in inspect.signature(make_app).parameters:
-        return make_app(Feed(keep=keep, epoch=epoch), **chosen)
-    return make_app(**chosen)
+def build(make_app: Callable, feed: Feed, **chosen):
+    """The application, on this feed if it serves one."""
+    return make_app(feed, **chosen) if "feed" in inspect.signature(make_app).parameters else make_app(**chosen)
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:
@@ -309,9 +315,10 @@ def main(make_app: Callable, description: str, loop_factory: Callable | None = N
     async def run():
         if not 0 <= options.port < 2**16:  # uvloop would take the port modulo 2**16
             raise OverflowError("a port is 0 to 65535")
-        stop = stop_event(options.exit_on_eof)
+        feed = Feed(keep=options.keep)
+        stop = stop_event(options.exit_on_eof, feed.publish if options.stdin else None)
         chosen = {name: getattr(options, name) for name in choices}
-        app = build(make_app, keep=options.keep, origins=tuple(options.origin), **chosen)
+        app = build(make_app, feed, origins=tuple(options.origin), **chosen)
         async with serving(app, options.host, options.port) as url:
             print(f"listening on {url}", flush=True)
             await stop.wait()

@@ -17,6 +17,7 @@ from typing import Any
 import async_solipsism
 from async_solipsism import SleepForeverError as WaitsForever  # noqa: F401  (part of what this module offers)
 
+from labs.feed import Feed
 from labs.hosting import build, serving
 from labs.launch import Launching
 
@@ -137,9 +138,14 @@ class InMemory:
     async def start(self) -> str:
         self.starts += 1
         make_app = import_module(f"labs.servers.{self.name}").make_app
-        self._serving = serving(build(make_app, keep=self.keep, epoch=f"{self.starts:08x}", **self.settings))
+        self.feed = Feed(keep=self.keep, epoch=f"{self.starts:08x}")
+        self._serving = serving(build(make_app, self.feed, **self.settings))
         logging.getLogger().addHandler(self._logging)
         return await self._serving.__aenter__()
+
+    def publish_line(self, line: str) -> None:
+        """What a line of standard input is to a process with --stdin."""
+        self.feed.publish(line)
 
     async def stop(self) -> None:
         await self._serving.__aexit__(None, None, None)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import aclosing
 
 import pytest
 from crowd import becomes, crowd, descriptors
@@ -317,3 +318,20 @@ async def test_port_in_use_is_said_in_one_sentence_and_fails(name):
             await server.start()
         assert server.popen.returncode == 1
         assert len(server.log) == 1
+
+
+@every_transport
+async def test_lines_of_standard_input_are_published(name):
+    async with launch.launch(name, "--stdin", *FEEDS[name].options) as server:
+        after = (await server.publish("first")).cursor
+        server.host.publish_line("Grüße")
+        server.host.popen.stdin.write(b"half a ")
+        server.host.popen.stdin.flush()
+        server.host.publish_line("line")
+        heard = []
+        async with asyncio.timeout(10), aclosing(FEEDS[name].follow(server.url, after=after)) as events:
+            async for event in events:
+                heard.append(event.data)
+                if len(heard) == 2:
+                    break
+    assert heard == ["Grüße", "half a line"]

@@ -35,16 +35,27 @@ class Reader:
 
 
 async def deliver(
-    server, readers: list[Reader], *, events: int, per_second: float, seed: int = 1, plan=schedule
+    server,
+    readers: list[Reader],
+    *,
+    events: int,
+    per_second: float,
+    seed: int = 1,
+    plan=schedule,
+    by_lines: bool = False,
 ) -> list[Run]:
-    """Publish messages on a schedule and let every reader follow; one `Run` for each reader, in their order."""
+    """Publish messages on a schedule and let every reader follow; one `Run` for each reader, in their order.
+
+    `by_lines`: not over the network, but through the standard input of a server that was started with --stdin. At rates at
+    which publishing itself would fall behind, it is delivery alone that is measured.
+    """
     mark = await server.publish("warm-up")
     async with _following(server, readers, mark.cursor) as (links, arrivals, tasks):
         # connections made, first polls done
         await asyncio.sleep(0.05 + max(reader.opens_s + 3 * reader.rtt_ms / 1000 for reader in readers))
         start = now_ns()
         due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
-        await _publish_all(server, due)
+        await (_publish_lines if by_lines else _publish_all)(server, due)
         patience = GRACE_S + max(reader.settings.get("every_ms", 0) + 2 * reader.rtt_ms for reader in readers) / 1000
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
@@ -85,6 +96,12 @@ async def _publish_all(server, due: dict[str, int]) -> None:
         for text, moment in progress(due.items(), "publishing"):
             await sleep_until(moment)
             sending.create_task(publish(text))  # the next one does not wait for this one
+
+
+async def _publish_lines(server, due: dict[str, int]) -> None:
+    for text, moment in progress(due.items(), "publishing"):
+        await sleep_until(moment)
+        server.host.publish_line(text)
 
 
 def _run(reader, link, start, due, arrived, seconds, per_second) -> Run:
