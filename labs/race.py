@@ -1,60 +1,58 @@
 """The course in one minute: the same messages over every transport, one clock, one table, one picture.
 
-python -m labs.race [--rtt 40] [--events 200] [--rate 25] [--png out/race.png]
+python -m labs.race [--events 250] [--png out/race.png]
 """
 
 import argparse
 import asyncio
 from pathlib import Path
 
-from labs import charts, measure, models, virtual
+from labs import charts, measure
+from labs.choosing import costs, grand
+from labs.choosing.optional import LOCK, PACKAGES, listed
 from labs.launch import launch
 
 PNG = Path(__file__).parent.parent / "out" / "race.png"
+TITLE = "Holding the connection buys the latency; what differs after that is CPU, memory and idle bytes"
+HEADS = ("", "p50 ms", "p99 ms", "mean ms", "model", "bytes/msg", "requests/msg", "CPU µs/msg", "lost")
 
 
-def entrants(rtt_ms: float, rate: float) -> dict[str, tuple[measure.Reader, object]]:
-    """Who runs: the server's name, a reader, and the model of its delay."""
-    return {
-        "http_polling": (measure.poller(1000, rtt_ms), models.polling(1000, rtt_ms)),
-        "long_polling": (measure.long_poller(rtt_ms), models.long_polling(rtt_ms, rate)),
-        "sse": (measure.streamer(rtt_ms), models.pushed(rtt_ms)),
-        **{
-            name: (measure.socket_reader(rtt_ms, name), models.pushed(rtt_ms))
-            for name in ("raw_websocket", "websocket")
-        },
-    }
-
-
-async def heat(launch, name: str, reader: measure.Reader, events: int, rate: float) -> measure.Run:
-    """One transport's run."""
-    async with launch(name) as server:
-        runs = await measure.deliver(server, [reader], events=events, per_second=rate, plan=measure.poisson)
-    return runs[0]
-
-
-def row(run: measure.Run, model) -> str:
+def row(cell: grand.Cell, cost) -> str:
     """One line of the table."""
-    each, bytes_ = run.latency.n or 1, sum(run.bytes.values())
+    run = cell.run
     return (
-        f"{charts.NAMES[run.reader]:14}{run.latency.percentile(50):9.1f}{run.latency.percentile(99):9.1f}{run.latency.mean:9.1f}"
-        f"{model.mean:9.1f}{bytes_ / each:11.0f}{run.requests / each:14.2f}{run.lost:6}"
+        f"{charts.NAMES[cell.transport]:14}{run.latency.percentile(50):9.1f}{run.latency.percentile(99):9.1f}"
+        f"{run.latency.mean:9.1f}{cell.model.mean:9.1f}{cell.bytes_each:11.0f}{cell.requests_each:14.3f}"
+        f"{cost.cpu_us(cell.requests_each):12.0f}{run.lost:6}"
     )
 
 
-async def race(rtt_ms: float, events: int, rate: float) -> list[tuple[measure.Run, measure.Run, object]]:
-    """Every transport in turn: measured, simulated, and its model."""
-    results = []
-    print(f"{events} messages, {rate:g} a second, round trip {rtt_ms:g} ms; {measure.machine()}\n")
+async def race(events: int) -> tuple[list[grand.Cell], dict]:
+    """Every transport at every rate, from near and from far, and what it costs."""
     print(
-        f"{'':14}{'p50 ms':>9}{'p99 ms':>9}{'mean ms':>9}{'model':>9}{'bytes/msg':>11}{'requests/msg':>14}{'lost':>6}"
+        f"{events} messages at {', '.join(f'{rate:,}' for rate in grand.RATES)} a second; {measure.machine()}\n",
+        flush=True,
     )
-    for name, (reader, model) in entrants(rtt_ms, rate).items():
-        run = await heat(launch, name, reader, events, rate)
-        simulated = virtual.run(heat(virtual.launch, name, reader, events, rate), wall_limit_s=60)
-        print(row(run, model))
-        results.append((run, simulated, model))
-    return results
+    servers, cells = await grand.fleet(), []
+    try:
+        for rate in grand.RATES:
+            cells += await grand.at(servers, rate, events=events)
+    finally:
+        await grand.stop(servers)
+    return cells, await costs.measure_costs()
+
+
+def table(cells: list[grand.Cell], found: dict) -> None:
+    """The farthest readers at the lowest rate, as text."""
+    far = [cell for cell in cells if (cell.run.rtt_ms, cell.run.per_second) == (grand.RTTS[-1], grand.RATES[0])]
+    print(f"{grand.RATES[0]} a second, round trip {grand.RTTS[-1]:g} ms\n")
+    print("{:14}{:>9}{:>9}{:>9}{:>9}{:>11}{:>14}{:>12}{:>6}".format(*HEADS))
+    for cell in far:
+        print(row(cell, found[cell.transport]))
+    if lacking := [PACKAGES[package] for name in grand.TRANSPORTS if (package := grand.missing(name))]:
+        print(
+            f"\nNot in the race for want of their packages: {listed(lacking)}. `pip install -r {LOCK.name}` brings them."
+        )
 
 
 async def upstream(messages: int = 1000) -> None:
@@ -66,29 +64,22 @@ async def upstream(messages: int = 1000) -> None:
             print(f"{name:40}{found.per_second:10,.0f}{found.bytes_each:11.0f}")
 
 
-def picture(results) -> charts.Chart:
-    """All transports on one axis."""
-    runs, simulated, model = (list(column) for column in zip(*results, strict=True))
-    halves = ", ".join(f"{charts.NAMES[run.reader]} {run.latency.percentile(50):.0f} ms" for run in runs)
-    return charts.distributions(
-        runs, models=model, simulated=simulated, title="Holding the question turns half a second into one trip",
-        says=f"Half of the messages arrive within: {halves}.",
-        caption=f"{runs[0].caption}. Polling asks once a second. Steps: measured; circles: simulated; dashes: model.",
-    )  # fmt: skip
+def picture(cells: list[grand.Cell], found: dict) -> charts.Chart:
+    """The grand figure: every transport, and everything that it costs."""
+    return charts.grand(cells, found, title=TITLE)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rtt", type=float, default=40, help="round trip in ms (default %(default)s)")
-    parser.add_argument("--events", type=int, default=200, help="how many messages (default %(default)s)")
-    parser.add_argument("--rate", type=float, default=25, help="messages a second (default %(default)s)")
+    parser.add_argument("--events", type=int, default=250, help="how many messages at each rate (default %(default)s)")
     parser.add_argument("--png", type=Path, default=PNG, help="where the picture goes (default out/race.png)")
     options = parser.parse_args()
-    results = asyncio.run(race(options.rtt, options.events, options.rate))
+    cells, found = asyncio.run(race(options.events))
+    table(cells, found)
     asyncio.run(upstream())
     options.png.parent.mkdir(parents=True, exist_ok=True)
-    picture(results).save(options.png)
+    picture(cells, found).save(options.png)
     print(f"\nthe picture: {options.png.name} in the folder {options.png.parent.name}")
 
 

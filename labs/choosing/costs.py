@@ -15,83 +15,22 @@ Design notes
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from labs import clients, measure, models, virtual
+from labs import measure, models, virtual
 from labs.choosing import grand
-from labs.choosing.decision import Cost
-from labs.frames import Opcode, encode
+from labs.choosing.bare import Bare, gather_readers, leave
+from labs.choosing.needs import REQUESTS, Cost
 from labs.launch import Server, launch
-from labs.measure.holding import SOCKET, Idler, memory
+from labs.measure.holding import memory
 
 RECORD = Path(__file__).parent / "recorded" / "costs.json"
 READERS, EVENTS, RATE = 20, 100, 200
 WARM_UP, IDLE = 100, 400  # connections
-PEERS, PEER_SECONDS = 12, 8.0
-KEY = b"\0\0\0\0"
-
-
-class Bare(Idler):
-    """One reader that looks at nothing: it says `then` when its request has been answered, and asks on where it is to."""
-
-    def __init__(self, request: bytes, crowd: list, then: bytes = b"", again: bool = False):
-        super().__init__(request, crowd)
-        self.then, self.again = then, again
-
-    def data_received(self, data):
-        was_open = self.open.done()
-        super().data_received(data)
-        if self.then and not was_open and self.open.done():
-            self.transport.write(self.then)
-        if self.again:
-            at = data.rindex(b'"cursor":') + len('"cursor":')
-            cursor = data[at:].strip(b' "]}\r\n')
-            self.transport.write(self.request.replace(self.cursor, cursor, 1))
-
-    @property
-    def cursor(self) -> bytes:
-        """Where the first request began."""
-        return self.request.partition(b"after=")[2].partition(b"&")[0].partition(b" ")[0]
-
-
-def bare(server: Server, cursor: str, crowd: list) -> Bare:
-    """A reader of this server's own kind."""
-    name, where = server.name, urlsplit(server.origin).netloc
-    target = {
-        "long_polling": f"/events?after={cursor}&wait=25",
-        "socketio_feed": "/socket.io/?EIO=4&transport=websocket",
-    }
-    headers = (
-        "" if name in ("http_polling", "long_polling") else SOCKET if name != "sse" else "Accept: text/event-stream\r\n"
-    )
-    request = f"GET {target.get(name, f'/events?after={cursor}')} HTTP/1.1\r\nHost: {where}\r\n{headers}\r\n"
-    hello = encode(Opcode.TEXT, b'40{"after":"%s"}' % cursor.encode(), key=KEY) if name == "socketio_feed" else b""
-    return Bare(request.encode(), crowd, hello, name == "long_polling")
-
-
-async def gather_readers(server: Server, crowd: list, count: int) -> None:
-    """Connect bare readers until there are so many, and wait until the server has answered, or, in a long poll, holds them."""
-    where, cursor = urlsplit(server.origin), (await server.publish("mark")).cursor
-    loop = asyncio.get_running_loop()
-    while len(crowd) < count:
-        some = [
-            loop.create_connection(lambda: bare(server, cursor, crowd), where.hostname, where.port)
-            for _ in range(min(50, count - len(crowd)))
-        ]
-        new = [protocol for _, protocol in await asyncio.gather(*some)]
-        if server.name != "long_polling":
-            await asyncio.gather(*(one.open for one in new))
-    await asyncio.sleep(0.3)
-
-
-def leave(crowd: list[Bare]) -> None:
-    """All of them at once; whoever is not in yet does not come in any more."""
-    for one in crowd:
-        one.open.cancel()
-        one.transport.abort()
+PEERS, PEER_SECONDS = 12, 6.0
+AT_ONCE = 2  # transports
 
 
 async def delivery_us(server: Server) -> float:
@@ -100,13 +39,10 @@ async def delivery_us(server: Server) -> float:
     alone = await grand.publishing_us(server, EVENTS, RATE)
     try:
         await gather_readers(server, crowd, READERS)
-        before = (await server.usage())["cpu_ns"]
-        await grand.publish_all(server, EVENTS, RATE)
-        await asyncio.sleep(0.2)
-        spent = ((await server.usage())["cpu_ns"] - before) / 1000
+        spent = await grand.publishing_us(server, EVENTS, RATE)
     finally:
         leave(crowd)
-    return max(0.0, spent - EVENTS * alone) / EVENTS / READERS
+    return max(0.0, spent - alone) / READERS
 
 
 async def event_us(server: Server) -> float:
@@ -167,14 +103,42 @@ async def peers_us(server: Server, events: int = 50, rate: float = 50) -> float:
     """The server's CPU time for one event over one data channel."""
     alone = await grand.publishing_us(server, events, rate)
     readers = [grand.reader(server.name, 0.0) for _ in range(2)]
-    before = (await server.usage())["cpu_ns"]
-    async with measure.delivery._following(server, readers, (await server.publish("mark")).cursor):
-        await asyncio.sleep(1)
-        before = (await server.usage())["cpu_ns"]
-        await grand.publish_all(server, events, rate)
-        await asyncio.sleep(0.3)
-        spent = ((await server.usage())["cpu_ns"] - before) / 1000
-    return max(0.0, spent - events * alone) / events / len(readers)
+    cursor = (await server.publish("mark")).cursor
+    async with measure.delivery._following(server, readers, cursor):
+        await asyncio.sleep(1)  # until they are in
+        spent = await grand.publishing_us(server, events, rate)
+    return max(0.0, spent - alone) / len(readers)
+
+
+def over(server: Server):
+    """How a client of this transport says something: as `server.publisher()`, for Socket.IO and WebRTC over their own."""
+    if server.name == "socketio_feed":
+        return emitting(server)
+    return speaking(server) if server.name == "webrtc_feed" else server.publisher()
+
+
+@asynccontextmanager
+async def emitting(server: Server):
+    """Socket.IO's way: an event with an acknowledgment."""
+    from labs.choosing import socketio_client
+
+    async with socketio_client.client() as sio:
+        await sio.connect(server.origin, transports=["websocket"])
+        yield lambda text: sio.call("publish", text)
+
+
+@asynccontextmanager
+async def speaking(server: Server):
+    """A data channel's way: a message, and nothing comes back but what everybody hears."""
+    from labs.choosing.webrtc_client import channel
+
+    async with channel(server.origin) as (events, _):
+
+        async def send(text: str) -> None:
+            events.send(text)
+
+        yield send
+        await asyncio.sleep(0.2)
 
 
 async def cost(name: str) -> Cost:
@@ -185,26 +149,32 @@ async def cost(name: str) -> Cost:
         else:
             idle, kib = await asyncio.to_thread(virtual.run, idle_hour(name, virtual.launch)), await idle_kib(server)
     async with launch(name) as server:
-        up = await grand.publishing_us(server, EVENTS, RATE)
-        asked = 0.0
+        up, asked = await grand.publishing_us(server, EVENTS, RATE, over(server)), 0.0
         if name == "http_polling":
             asked, each = 1000 * await measure.cpu_per_request(server), await event_us(server)
         elif name == "long_polling":
             asked, each = await delivery_us(server), await event_us(server)
         else:
             each = await (peers_us if name == "webrtc_feed" else delivery_us)(server)
-        if name in clients.SOCKETS:
-            up = max(0.0, up - each)  # its publisher hears its own events
+        if name not in REQUESTS:
+            up = max(0.0, up - each)  # who speaks here hears it, too
         added = models.overhead(name, 120, 50, 0.0) or await grand.added_bytes(server)
     return Cost(name, each, asked, up, idle, kib, added)
 
 
 async def measure_costs(names=None) -> dict[str, Cost]:
-    """The costs of every transport that can be measured here; two at a time, on servers of their own."""
-    found = {}
-    for name in measure.progress(grand.installed() if names is None else names, "costs"):
-        found[name] = await cost(name)
-    return found
+    """The costs of every transport that can be measured here; two at a time, on servers of their own. Half a minute."""
+    names, turn = list(grand.installed() if names is None else names), asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(name: str) -> Cost:
+        async with turn:
+            found = await cost(name)
+        bar.update()
+        return found
+
+    with measure.progress(names, "costs") as bar:
+        found = await asyncio.gather(*map(in_turn, reversed(names)))  # the last takes longest
+    return {one.transport: one for one in reversed(found)}
 
 
 def recorded() -> dict[str, Cost]:

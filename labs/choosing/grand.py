@@ -5,6 +5,8 @@
     await grand.stop(servers)
 
 Design notes
+  * Events are published through the servers' standard inputs. A POST for each would cost the machine more than delivering
+    it does, and at 200 a second to three servers at once it was the publisher that fell behind.
   * One server serves the readers at all distances in one run, so that they are told of the very same events.
   * At 50 a second a machine has room for all transports side by side. At 1,000 a second each runs alone.
   * What no rate changes is measured once, with more readers: `labs.choosing.costs`.
@@ -74,10 +76,20 @@ def installed(names: Iterable[str] = TRANSPORTS) -> list[str]:
     return [name for name in names if not missing(name)]
 
 
-async def fleet(names: Iterable[str] | None = None, launch=launch) -> dict[str, Server]:
-    """Start one server of each transport, all at once. Raises `LaunchError`."""
+def fed_by_lines(name: str):
+    """Launch a server that publishes the lines of its standard input."""
+    return launch(name, "--stdin")
+
+
+async def fleet(names: Iterable[str] | None = None, launch=fed_by_lines) -> dict[str, Server]:
+    """Start one server of each transport, all at once. Raises `LaunchError`; then none is left running."""
     names = installed() if names is None else list(names)
-    return dict(zip(names, await asyncio.gather(*(launch(name).__aenter__() for name in names)), strict=True))
+    started = await asyncio.gather(*(launch(name).__aenter__() for name in names), return_exceptions=True)
+    servers = {name: one for name, one in zip(names, started, strict=True) if not isinstance(one, BaseException)}
+    if failed := [one for one in started if isinstance(one, BaseException)]:
+        await stop(servers)
+        raise failed[0]
+    return servers
 
 
 async def stop(servers: dict[str, Server]) -> None:
@@ -118,7 +130,7 @@ async def at(servers: dict[str, Server], rate: float, *, events: int = 500, rtts
 
 async def one(server: Server, readers: list[Reader], rate: float, events: int) -> list[Cell]:
     """One server's readers at one rate."""
-    runs = await measure.deliver(server, readers, events=events, per_second=rate, plan=poisson)
+    runs = await measure.deliver(server, readers, events=events, per_second=rate, plan=poisson, by_lines=True)
     return [Cell(with_datagrams(run, who)) for run, who in zip(runs, readers, strict=True)]
 
 
@@ -130,18 +142,18 @@ def with_datagrams(run: Run, who: Reader) -> Run:
     return replace(run, bytes={"datagrams": sent})
 
 
-async def publishing_us(server: Server, events: int, rate: float) -> float:
-    """Microseconds of the server's CPU time for an event that nobody follows."""
-    await server.publish("warm-up")
-    before = (await server.usage())["cpu_ns"]
-    await publish_all(server, events, rate)
-    return ((await server.usage())["cpu_ns"] - before) / 1000 / events
+async def publishing_us(server: Server, events: int, rate: float, over=None) -> float:
+    """Microseconds of the server's CPU time for an event that nobody follows; `over` is like `server.publisher()`."""
+    async with over or server.publisher() as publish:
+        before = (await server.usage())["cpu_ns"]
+        await publish_all(publish, events, rate)
+        return ((await server.usage())["cpu_ns"] - before) / 1000 / events
 
 
-async def publish_all(server: Server, events: int, rate: float) -> None:
+async def publish_all(publish, events: int, rate: float) -> None:
     """Publish so many events at random moments."""
     start = now_ns()
-    async with server.publisher() as publish, asyncio.TaskGroup() as sending:
+    async with asyncio.TaskGroup() as sending:
         for number, due in enumerate(poisson(events, rate)):
             await sleep_until(start + round(due * 1e9))
             sending.create_task(publish(f"message {number}"))
