@@ -1,12 +1,29 @@
 """HTTP/2 and HTTP/3: bytes by the RFC's own examples, round trips and late messages against their models, limits in a browser."""
 
+import asyncio
 import json
+import os
+import ssl
+from contextlib import asynccontextmanager
+from typing import ClassVar
 
 import pytest
+import pytest_asyncio
+from aioquic.asyncio import QuicConnectionProtocol, serve
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import HeadersReceived
+from cryptography.hazmat.primitives import hashes
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
+from playwright.async_api import async_playwright
+from test_pages import CHROMIUM, FLAGS, LIMIT_MS
 
 from labs import charts
-from labs.choosing import first_byte, header_table, http2, http3
+from labs.choosing import certificate, first_byte, header_table, http2, http3
+from labs.choosing.quic_path import server_settings
 from labs.models.sizes import CHROMIUM_HEADERS, poll_request, poll_response
+from labs.virtual import launch
 
 # HTTP/2: bytes
 
@@ -143,3 +160,135 @@ def test_chart_of_versions_writes_every_value_behind_its_bar_and_draws_every_mod
     ]
     assert models == [[695, 70], [2, 2], [pytest.approx(18.5), pytest.approx(5)]]
     assert chart.png() == charts.versions(polls, trips, shares, title="t", says="s", caption="c").png()
+
+
+# In a real browser
+
+in_browser = pytest.mark.asyncio(loop_scope="module")
+BROWSER_FLAGS = [flag for flag in FLAGS if flag != "--disable-quic"]
+OPEN = """([kind, url, count]) => { window.open7 = Array.from({length: count}, () => new window[kind](url)); }"""
+IS_OPEN = "count => open7.filter(one => one.readyState === 1).length >= count"
+HOW_MANY = "() => open7.filter(one => one.readyState === 1).length"
+LISTEN = """async ([url, hash]) => {
+  const session = new WebTransport(url, {serverCertificateHashes: [{algorithm: "sha-256", value: new Uint8Array(hash)}]});
+  await session.ready;
+  const {value: stream} = await session.incomingUnidirectionalStreams.getReader().read();
+  const {value: datagram} = await session.datagrams.readable.getReader().read();
+  const heard = [await new Response(stream).text(), new TextDecoder().decode(datagram)];
+  session.close();
+  return heard;
+}"""
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser():
+    if not CHROMIUM and os.environ.get("CI") == "true":
+        pytest.fail("in CI browsers' limits must be tested, and there is no Chromium on PATH")
+    if not CHROMIUM:
+        pytest.skip("no Chromium on PATH: a browser's limits are not tested here")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
+        yield started
+        await started.close()
+
+
+@asynccontextmanager
+async def page_at(browser, url: str):
+    context = await browser.new_context(ignore_https_errors=True)
+    page = await context.new_page()
+    await page.goto(url)
+    yield page
+    await context.close()
+
+
+class Http2Server(asyncio.Protocol):
+    """Answers GET /events with an event stream that does not end, and everything else with an empty page, over HTTP/2."""
+
+    streaming: ClassVar[set] = set()  # the connections on which there is an event stream
+
+    def connection_made(self, transport):
+        self.transport, self.http = transport, H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.http.initiate_connection()
+        transport.write(self.http.data_to_send())
+
+    def data_received(self, data):
+        for event in self.http.receive_data(data):
+            if isinstance(event, RequestReceived):
+                endless = dict(event.headers)[":path"] == "/events"
+                if endless:
+                    self.streaming.add(self)
+                kind = "text/event-stream" if endless else "text/html"
+                self.http.send_headers(event.stream_id, [(":status", "200"), ("content-type", kind)])
+                self.http.send_data(event.stream_id, b":\n\n" if endless else b" ", end_stream=not endless)
+        self.transport.write(self.http.data_to_send())
+
+
+@asynccontextmanager
+async def http2_server(folder):
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate.write(folder))
+    secure.set_alpn_protocols(["h2"])
+    server = await asyncio.get_running_loop().create_server(Http2Server, "127.0.0.1", 0, ssl=secure)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@in_browser
+async def test_seventh_event_stream_waits_until_one_of_six_ends(browser):
+    async with launch("sse") as server, page_at(browser, f"{server.url}/none") as page:
+        await page.evaluate(OPEN, ["EventSource", f"{server.url}/events", 7])
+        await page.wait_for_function(IS_OPEN, arg=6, timeout=LIMIT_MS)
+        await asyncio.sleep(0.5)  # time enough for the others to open many times over
+        assert await page.evaluate(HOW_MANY) == 6
+        await page.evaluate("() => open7[0].close()")  # leaves five
+        await page.wait_for_function(IS_OPEN, arg=6, timeout=LIMIT_MS)
+
+
+@in_browser
+async def test_twenty_event_streams_open_at_once_over_one_http2_connection(browser, tmp_path):
+    Http2Server.streaming.clear()
+    async with http2_server(tmp_path) as url, page_at(browser, f"{url}/none") as page:
+        await page.evaluate(OPEN, ["EventSource", f"{url}/events", 20])
+        await page.wait_for_function(IS_OPEN, arg=20, timeout=LIMIT_MS)
+    assert len(Http2Server.streaming) == 1
+
+
+@in_browser
+async def test_seven_sockets_open_at_once_over_http1(browser):
+    async with launch("websocket") as server, page_at(browser, f"{server.url}/none") as page:
+        await page.evaluate(OPEN, ["WebSocket", f"{server.ws}/events", 7])
+        await page.wait_for_function(IS_OPEN, arg=7, timeout=LIMIT_MS)
+
+
+class Transporter(QuicConnectionProtocol):
+    """Sends into every WebTransport session a stream with one word, and the other word as a datagram until the end."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self.http = None
+
+    def quic_event_received(self, event):
+        self.http = self.http or H3Connection(self._quic, enable_webtransport=True)
+        for heard in self.http.handle_event(event):
+            if isinstance(heard, HeadersReceived):
+                session = heard.stream_id
+                self.http.send_headers(session, [(b":status", b"200")])
+                stream = self.http.create_webtransport_stream(session, is_unidirectional=True)
+                self._quic.send_stream_data(stream, b"kept", end_stream=True)
+                self.repeat(session)
+
+    def repeat(self, session: int):
+        if not self._closed.is_set():
+            self.http.send_datagram(session, b"fast")
+            self.transmit()
+            self._loop.call_later(0.05, self.repeat, session)
+
+
+@in_browser
+async def test_browser_hears_a_stream_and_a_datagram_of_one_webtransport_session(browser, tmp_path):
+    server = await serve("127.0.0.1", 0, configuration=server_settings(), create_protocol=Transporter)
+    port = server._transport.get_extra_info("sockname")[1]
+    digest = list(certificate.self_signed()[0].fingerprint(hashes.SHA256()))
+    async with http2_server(tmp_path) as url, page_at(browser, url) as page, asyncio.timeout(LIMIT_MS / 1000):
+        assert await page.evaluate(LISTEN, [f"https://127.0.0.1:{port}/events", digest]) == ["kept", "fast"]
+    server.close()
