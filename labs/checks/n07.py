@@ -1,15 +1,14 @@
 """The checks of notebook 07: five benchmarks, six products; the fair benchmark, the fallback and the game have their own."""
 
 from labs import models
-from labs.checks import Exercise, fail, n07_benchmark, n07_follow
+from labs.checks import Exercise, fail, n07_benchmark, n07_follow, n07_latest
 from labs.choosing.benchmarks import FIVE, FLAWS
 from labs.choosing.small_world import ANSWER_MS, CARRY_MS, PAUSE_MS, SEND_MS, TRAVEL_MS
 
 findings = Exercise("7.1", "findings", "")
 choices = Exercise("7.3", "choices", "")
-EXERCISES = (
-    {exercise.number: exercise for exercise in (findings, choices)} | n07_benchmark.EXERCISES | n07_follow.EXERCISES
-)
+EXERCISES = {exercise.number: exercise for exercise in (findings, choices)}
+EXERCISES |= n07_benchmark.EXERCISES | n07_follow.EXERCISES | n07_latest.EXERCISES
 
 
 def pairs(answer, name, keys, first):
