@@ -162,8 +162,9 @@ def _caption(cells) -> str:
     run = cells[0].run
     trips = " and ".join(f"{rtt:g}" for rtt in sorted({cell.run.rtt_ms for cell in cells}))
     rates = ", ".join(f"{rate:,.0f}" for rate in sorted({cell.run.per_second for cell in cells}))
+    events = min(cell.run.expected for cell in cells)
     return (
-        f"{run.expected} events at {rates} a second (the lines of a row), round trips of {trips} ms (hollow, filled). "
+        f"{events} events at {rates} a second (the lines of a row), round trips of {trips} ms (hollow, filled). "
         f"Dot: median; line: up to the 99th\npercentile; black: model. Polling asks once a second. "
         f"Bytes above TCP or UDP, without connecting. CPU: 20 readers. Python's libraries.\n{run.machine}."
     )

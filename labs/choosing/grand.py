@@ -8,26 +8,29 @@ Design notes
   * Events are published through the servers' standard inputs. A POST for each would cost the machine more than delivering
     it does, and at 200 a second to three servers at once it was the publisher that fell behind.
   * One server serves the readers at all distances in one run, so that they are told of the very same events.
+  * Half a second of events falls between two polls, and how late they are is decided by where. So polling has several readers,
+    who ask at different moments, and theirs are taken together.
   * At 50 a second a machine has room for all transports side by side. At 1,000 a second each runs alone.
   * What no rate changes is measured once, with more readers: `labs.choosing.costs`.
 """
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from labs import measure, models
+from labs import clients, measure, models
 from labs.clock import now_ns
 from labs.feed import Event
 from labs.launch import Server, launch
-from labs.measure import Reader, Run
+from labs.measure import Latencies, Reader, Run
 from labs.measure.pacing import poisson, sleep_until
 
 TRANSPORTS = ("http_polling", "long_polling", "sse", "raw_websocket", "websocket", "socketio_feed", "webrtc_feed")
 PACKAGES = {"socketio_feed": "socketio", "webrtc_feed": "aiortc"}  # what is not installed with the course
 RATES, RTTS = (50, 200, 1000), (0.0, 40.0)
-EVERY_MS = 1000  # polling
+EVERY_MS, PHASES = 1000, 5  # polling: how often, and how many readers, each at another moment of the interval
 TOGETHER = {50: 7, 200: 3}  # how many transports run side by side at a rate; at any other, one
 
 
@@ -97,6 +100,31 @@ async def stop(servers: dict[str, Server]) -> None:
     await asyncio.gather(*(server.stop() for server in servers.values()))
 
 
+def readers(transport: str, rtt_ms: float) -> list[Reader]:
+    """Who follows from this distance: one reader, or, where the moment of the question decides, several with as many moments."""
+    if transport != "http_polling":
+        return [reader(transport, rtt_ms)]
+
+    def later(start_s: float) -> Reader:
+        async def follow(url: str, **settings):
+            await asyncio.sleep(start_s)
+            async with aclosing(clients.polling(url, every=EVERY_MS / 1000, **settings)) as events:
+                async for event in events:
+                    yield event
+
+        return Reader(transport, follow, rtt_ms, {"every_ms": EVERY_MS}, opens_s=start_s)
+
+    return [later(EVERY_MS / 1000 * place / PHASES) for place in range(PHASES)]
+
+
+def pooled(runs: list[Run]) -> Run:
+    """The runs of several readers at one distance as one."""
+    delays = tuple(ms for run in runs for ms in run.latency.ms)
+    total = {part: sum(run.bytes[part] for run in runs) for part in runs[0].bytes}
+    sums = {name: sum(getattr(run, name) for run in runs) for name in ("expected", "requests", "empty")}
+    return replace(runs[0], latency=Latencies(delays), bytes=total, **sums)
+
+
 def reader(transport: str, rtt_ms: float) -> Reader:
     """Who follows this transport from a round trip of `rtt_ms` away."""
     if transport == "socketio_feed":
@@ -115,23 +143,24 @@ def reader(transport: str, rtt_ms: float) -> Reader:
 
 async def at(servers: dict[str, Server], rate: float, *, events: int = 500, rtts=RTTS) -> list[Cell]:
     """Every server's readers at one rate: about ten seconds."""
-    waiting, cells = [(server, [reader(name, rtt) for rtt in rtts]) for name, server in servers.items()], []
-    some = TOGETHER.get(rate, 1)
+    waiting = [(server, [readers(name, rtt) for rtt in rtts]) for name, server in servers.items()]
+    cells, some = [], TOGETHER.get(rate, 1)
     for start in measure.progress(range(0, len(waiting), some), f"{rate:g} a second"):
         group = waiting[start : start + some]
-        longest = max(who.opens_s for _, readers in group for who in readers)
-        for _, readers in group:
-            for who in readers:
-                who.opens_s = longest  # a handshake of WebRTC must not be in the way of somebody else's events
-        runs = await asyncio.gather(*(one(*both, rate, events) for both in group))
-        cells += [cell for found in runs for cell in found]
+        everyone = [who for _, distances in group for those in distances for who in those]
+        for who in everyone:  # a handshake of WebRTC must not be in the way of somebody else's events
+            who.opens_s = max(other.opens_s for other in everyone)
+        for found in await asyncio.gather(*(one(*both, rate, events) for both in group)):
+            cells += found
     return cells
 
 
-async def one(server: Server, readers: list[Reader], rate: float, events: int) -> list[Cell]:
-    """One server's readers at one rate."""
-    runs = await measure.deliver(server, readers, events=events, per_second=rate, plan=poisson, by_lines=True)
-    return [Cell(with_datagrams(run, who)) for run, who in zip(runs, readers, strict=True)]
+async def one(server: Server, distances: list[list[Reader]], rate: float, events: int, by_lines=True) -> list[Cell]:
+    """One server's readers at one rate; a cell for each distance."""
+    everyone = [who for those in distances for who in those]
+    found = await measure.deliver(server, everyone, events=events, per_second=rate, plan=poisson, by_lines=by_lines)
+    runs = iter([with_datagrams(run, who) for run, who in zip(found, everyone, strict=True)])
+    return [Cell(pooled([next(runs) for _ in those])) for those in distances]
 
 
 def with_datagrams(run: Run, who: Reader) -> Run:
@@ -161,6 +190,6 @@ async def publish_all(publish, events: int, rate: float) -> None:
 
 async def added_bytes(server: Server, events: int = 50) -> float:
     """Bytes on the wire for each event besides the event itself, at 50 a second, counted."""
-    run = (await one(server, [reader(server.name, 0.0)], 50, events))[0].run
+    run = (await one(server, [[reader(server.name, 0.0)]], 50, events, by_lines=False))[0].run
     size = len(Event(1000, now_ns(), "message 100", models.transports.CURSOR).to_json())
     return sum(run.bytes.values()) / run.latency.n - size
