@@ -170,7 +170,11 @@ def python(code: str) -> str:
 
 def test_wire_without_loss_carries_everything_a_round_trip_later(wire):
     done = subprocess.run(
-        command(rtt=20, limit=20, near=python(ECHO), far=python(ASK)), cwd=ROOT, capture_output=True, text=True
+        command(rtt=20, limit=20, near=python(ECHO), far=python(ASK)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     answers = done.stdout.split()
     assert done.returncode == 0 and len(answers) == 10, done.stderr
@@ -182,7 +186,7 @@ def test_wire_ends_with_its_time_and_takes_both_ends_along(wire, tmp_path):
         python(f"import os, time; open({str(tmp_path / end)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
         for end in "nf"
     ]
-    done = subprocess.run(command(limit=0.5, near=ends[0], far=ends[1]), cwd=ROOT)
+    done = subprocess.run(command(limit=0.5, near=ends[0], far=ends[1]), cwd=ROOT, timeout=30)
     assert done.returncode == 124
     for end in "nf":
         with pytest.raises(ProcessLookupError):

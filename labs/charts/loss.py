@@ -5,9 +5,12 @@ from labs.models.loss import RACK, THREE, late_in_order
 from labs.models.loss import lost as share_lost
 
 WAYS = {
-    "websocket": ("WebSocket (TCP)", COLORS["websocket"]),
-    "reliable": ("WebRTC, ordered and reliable", COLORS["webrtc_feed"]),
-    "unreliable": ("WebRTC, unordered, nothing sent again", COLORS["webrtc_feed"]),
+    "websocket": ("WebSocket (TCP): what is behind a hole waits", COLORS["websocket"]),
+    "reliable": ("WebRTC, ordered and reliable: the same wait, in another protocol", COLORS["webrtc_feed"]),
+    "unreliable": (
+        "WebRTC, unordered, nothing sent again: a hole stays a hole",
+        COLORS["webrtc_feed"],
+    ),
 }
 LATER = {"websocket": RACK, "reliable": THREE}
 
@@ -28,15 +31,15 @@ def loss(experiment, *, title: str, says: str, shown: float = 0.05, first: int =
         _messages(left, experiment.cell(name, shown), first, messages, color, high)
         left.set_title(label, fontsize=11, color=color, pad=6)
         for place, rate in enumerate(losses):
-            _shares(right, place, next(cell for cell in cells[name] if cell.loss == rate), color)
+            _shares(right, place, [cell for cell in cells[name] if cell.loss == rate], color)
         right.set_yticks(range(len(losses)), [f"{100 * rate:g} % lost" for rate in losses])
         right.set_ylim(len(losses) - 0.45, -0.55)
         right.grid(axis="y", visible=False)
-    panels[0][1].set_title("of all messages: late █  never ░  model |", fontsize=10.5, color=INK, pad=6)
+    panels[0][1].set_title("of all: late (filled), never (hatched), model |", fontsize=10.5, color=INK, pad=6)
     panels[1][0].set_ylabel("delay, milliseconds")
     panels[2][0].set_xlabel(f"message number ({number(experiment.cells[0].per_second)} a second)")
     panels[2][1].set_xlabel("share of the messages, percent")
-    panels[0][1].set_xlim(left=0)
+    panels[0][1].set_xlim(0, 130 * max(run.late + run.lost for cell in experiment.cells for run in cell.runs()))
     return Chart(drawn, says)
 
 
@@ -58,26 +61,36 @@ def _messages(axes, cell, first, messages, color, high) -> None:
               color=INK, fontsize=9.5, bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8})  # fmt: skip
 
 
-def _shares(axes, place, cell, color) -> None:
+def _shares(axes, place, cells, color) -> None:
+    cell, *others = cells  # the same with another of TCP's algorithms, where that was measured
     late, gone = 100 * cell.late, 100 * cell.lost
     axes.barh(place, late, 0.6, color=color, zorder=2)
     axes.barh(place, gone, 0.6, left=late, fc="white", ec=INK, hatch="////", lw=0.8, zorder=2)
-    again = cell.transport in LATER
-    expected = late_in_order(cell.loss, cell.rtt_ms, cell.per_second, LATER[cell.transport]) if again else 0.0
-    expected += share_lost(cell.loss, again=again)
+    spread = [100 * (run.late + run.lost) for run in cell.runs()]
+    axes.plot([min(spread), max(spread)], [place, place], color=GREY, lw=1.2, zorder=3)
+    expected = 100 * _model(cell)
     if expected:
-        axes.plot([100 * expected] * 2, [place - 0.42, place + 0.42], color=INK, lw=1.6, zorder=4)
-    said = [f"{number(round(share, 1))} % {what}" for share, what in ((late, "late"), (gone, "never")) if share >= 0.05]
-    axes.annotate(" + ".join(said) or "none", (max(late + gone, 100 * expected), place), (6, 0),
+        axes.plot([expected] * 2, [place - 0.42, place + 0.42], color=INK, lw=1.6, zorder=4)
+    said = [f"{share:.1f} % {what}" for share, what in ((late, "late"), (gone, "never")) if share >= 0.05]
+    for other in others:
+        axes.plot(100 * other.late, place, "D", mfc="white", mec=INK, ms=6, zorder=5)
+        said.append(f"◇ {other.congestion.upper()} {100 * other.late:.1f} %")
+    axes.annotate("\n".join(said) or "none", (max(*spread, late + gone, expected), place), (6, 0),
                   textcoords="offset points", va="center", fontsize=9.5, color=INK)  # fmt: skip
+
+
+def _model(cell) -> float:
+    again = cell.transport in LATER
+    late = late_in_order(cell.loss, cell.rtt_ms, cell.per_second, LATER[cell.transport]) if again else 0.0
+    return late + share_lost(cell.loss, again=again)
 
 
 def _caption(experiment, shown) -> str:
     cell = experiment.cell("websocket", shown)
-    runs = f"{len(cell.seeds)} runs of {cell.n // len(cell.seeds)}" if len(cell.seeds) > 1 else f"{cell.n}"
+    runs = f"{len(cell.seeds)} runs of {cell.n // len(cell.seeds)}" if len(cell.seeds) > 1 else f"one run of {cell.n}"
     how = "recorded" if experiment.recorded_because else "measured now"
     return (
         f"Left: {100 * shown:g} % of the packets lost each way. Late is above the dashed line, longer than the round trip of "
-        f"{cell.rtt_ms:g} ms; × never came. Right: {runs} messages in each row, {cell.per_second:g} a second. TCP with "
-        f"{cell.congestion.upper()}; {how}: {experiment.about}"
+        f"{cell.rtt_ms:g} ms; × never came. Right: {runs} messages for each bar (grey: from the lowest run to the highest), "
+        f"{cell.per_second:g} a second. TCP with {cell.congestion.upper()}; {how}: {experiment.about}"
     )
