@@ -81,7 +81,6 @@ class Writer:
 
     def __init__(self, connection: Connection):
         self.connection, self.ask = connection, ask
-        self.first: Callable[[], Sequence] | None = None  # makes the command that opens a connection
         self.waiting: list[tuple[tuple, asyncio.Future]] = []
         self._more = asyncio.Event()
 
@@ -99,8 +98,6 @@ class Writer:
         await stay_connected(self.connection, self._talk)
 
     async def _talk(self) -> None:
-        if self.first:
-            await ask(self.connection, self.first())
         while True:
             if not self.waiting:
                 self._more.clear()

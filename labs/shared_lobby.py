@@ -19,6 +19,8 @@ from contextlib import AsyncExitStack
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
+from redis.exceptions import ResponseError
+
 from labs.bus import Bus, Gap, Message
 from labs.feed import BadCursor, Gone
 from labs.frames import Opcode, encode
@@ -110,8 +112,8 @@ class SharedLobby(Lobby):
                 await work
         except Refusal as refusal:
             session.write(frame(to_json(refusal.message())))
-        except TimeoutError:
-            session.write(frame(to_json(Refusal("unavailable", "Redis does not answer").message())))
+        except (TimeoutError, ResponseError):
+            session.write(frame(to_json(Refusal("unavailable", "Redis does not answer, or refuses").message())))
         waiting = self._busy.pop(session)
         while waiting and session not in self._busy:
             self.received(session, waiting.popleft())
@@ -190,13 +192,13 @@ class SharedLobby(Lobby):
         """The message as members get it: what the sender's server has written, after what only this server knows."""
         if isinstance(item, Gap):
             return to_json({"type": "gap", "room": item.room, "detail": item.why})
-        cursor = "" if item.id is None else f'"cursor":"{self.bus.cursor(item.id)}",'
+        cursor = "" if item.id is None else f'"cursor":"{self.bus.cursor(item.room, item.id)}",'
         return f'{{"type":"message","room":"{item.room}","id":{item.id or number},{cursor}{item.data[1:]}'
 
     def _with_cursors(self, deliveries: list) -> list:
         for _, message in deliveries:
             if message["type"] == "joined" and isinstance(self.bus, Streams):
-                message["cursor"] = self.bus.cursor(self.bus.rooms[message["room"]])
+                message["cursor"] = self.bus.cursor(message["room"], self.bus.rooms[message["room"]])
         return deliveries
 
     # Tasks and locks.

@@ -9,7 +9,7 @@ from crowd import becomes
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, OutOfMemoryError, ResponseError
 
-from labs import redis_lines
+from labs import redis_lines, streams
 from labs.bus import Gap, Message, PubSub
 from labs.feed import BadCursor, Gone
 from labs.link import Link
@@ -294,14 +294,93 @@ async def test_streams_tell_of_a_gap_when_redis_has_lost_its_memory():
         assert await one.has(2), (
             one.items,
             one.bus.rooms,
-            one.bus.epoch,
-            other.bus.epoch,
+            one.bus.epochs,
+            other.bus.epochs,
             one.bus.reader.is_connected,
             one.bus._rounds,
         )
         assert one.texts() == ["forgotten", "new"] and one.gaps == ["blue"]
         with pytest.raises(Gone):
             await one.bus.since("blue", cursor)
+
+
+async def lifetimes(client: Redis, room: str = "blue") -> tuple[int, int]:
+    """For how many seconds Redis still keeps a room's epoch and its stream: -1 is for ever, -2 that it has none."""
+    return await client.ttl(f"stream:{room}:epoch"), await client.ttl(f"stream:{room}")
+
+
+async def test_streams_are_kept_for_a_day_and_a_little_longer_than_their_epoch():
+    async with redis() as server, Redis.from_url(server.url) as client, two(Streams, server.url, "blue") as (one, _):
+        assert await lifetimes(client) == (pytest.approx(86_400, abs=30), -2)
+        await one.bus.publish("blue", "x")
+
+        async def limited() -> bool:
+            epoch, stream = await lifetimes(client)
+            return 86_000 < epoch < stream < 86_500
+
+        assert await becomes(limited)
+        await client.persist("stream:blue")
+        await one.bus.close("blue")
+        await one.bus.open("blue")  # as a server would that finds it so
+        assert await limited()
+
+
+async def test_streams_are_kept_for_as_long_as_a_server_has_them_open(monkeypatch):
+    monkeypatch.setattr(streams, "BLOCK_MS", 20)
+    async with (
+        redis() as server,
+        Redis.from_url(server.url) as client,
+        two(Streams, server.url, "blue", keep_s=1) as (one, _),
+    ):
+        await one.bus.publish("blue", "x")
+        assert await one.has(1)
+        for key in ("stream:blue", "stream:blue:epoch"):
+            await client.persist(key)
+
+        async def renewed() -> bool:
+            return min(await lifetimes(client)) >= 0
+
+        assert await becomes(renewed, within_s=5)
+
+
+@pytest.mark.parametrize("forgotten", [("stream:blue:epoch", "stream:blue"), ("stream:blue:epoch",)])
+async def test_cursor_into_a_room_that_was_forgotten_is_gone_even_if_its_number_exists_again(forgotten):
+    async with (
+        redis() as server,
+        Redis.from_url(server.url) as client,
+        two(Streams, server.url, "blue") as (one, other),
+    ):
+        await asyncio.gather(*(one.bus.publish("blue", f"old {n}") for n in range(3)))
+        cursor = await one.bus.open("blue")
+        for reader in (one, other):
+            await reader.bus.close("blue")
+        await client.delete(*forgotten)  # what Redis does when their time has come
+        await asyncio.gather(*(one.bus.publish("blue", f"new {n}") for n in range(5)))
+        for bus in (one.bus, other.bus):
+            with pytest.raises(Gone):
+                await bus.since("blue", cursor)
+            await bus.open("blue")
+            with pytest.raises(Gone):
+                await bus.since("blue", cursor)
+        await other.bus.publish("blue", "last")
+
+        async def has_the_last() -> bool:
+            return one.texts()[-1:] == ["last"]
+
+        assert await becomes(has_the_last) and one.gaps == []
+
+
+async def test_room_that_redis_refuses_to_open_is_told_and_does_not_stop_the_others():
+    async with (
+        redis() as server,
+        Redis.from_url(server.url) as client,
+        two(Streams, server.url, "blue") as (one, other),
+    ):
+        await client.set("stream:red", "no stream")
+        with pytest.raises(ResponseError):
+            await one.bus.open("red")
+        await other.bus.publish("blue", "x")
+        assert await one.has(1) and one.gaps == []
 
 
 async def test_streams_tell_of_messages_that_are_no_longer_kept():
@@ -332,13 +411,13 @@ async def test_since_a_cursor_on_another_server_has_what_was_missed_without_copi
     async with redis() as server, two(Streams, server.url, "blue") as (one, other):
         await one.bus.publish("blue", "seen", key="k1")
         assert await one.has(1)
-        cursor = one.bus.cursor(one.items[-1].id)
+        cursor = one.bus.cursor("blue", one.items[-1].id)
         one.bus.publish("blue", "seen", key="k1")  # sent again
         one.bus.publish("blue", "missed", key="k2")
         await one.bus.publish("blue", "missed", key="k2")
         missed = await other.bus.since("blue", cursor)
         assert [(message.id, message.data) for message in missed] == [(3, "missed")]
-        assert await other.bus.since("blue", other.bus.cursor(4)) == []
+        assert await other.bus.since("blue", other.bus.cursor("blue", 4)) == []
 
 
 async def test_copy_that_comes_after_somebody_has_come_back_is_known_to_the_server_that_never_had_the_first():
@@ -347,7 +426,7 @@ async def test_copy_that_comes_after_somebody_has_come_back_is_known_to_the_serv
         await one.bus.publish("blue", "seen", key="k1")
         assert await one.has(1)
         await other.bus.open("blue")
-        assert await other.bus.since("blue", one.bus.cursor(1)) == []
+        assert await other.bus.since("blue", one.bus.cursor("blue", 1)) == []
         one.bus.publish("blue", "seen", key="k1")
         one.bus.publish("blue", "new")
         assert await other.has(1) and other.texts() == ["new"]
@@ -363,7 +442,7 @@ async def test_since_a_cursor_that_cannot_be_followed_says_why(cursor, error):
             await one.bus.publish("blue", f"{n}")
         await client.xtrim("stream:blue", maxlen=2, approximate=False)
         with pytest.raises(error):
-            await one.bus.since("blue", cursor.format(epoch=one.bus.epoch))
+            await one.bus.since("blue", cursor.format(epoch=one.bus.epochs["blue"]))
 
 
 def test_seen_knows_the_last_keys_and_no_more():
