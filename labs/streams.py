@@ -9,7 +9,7 @@ Design notes
     asks for what follows it. So a broken connection loses nothing, and what is no longer kept leaves a hole that shows.
   * A room that has been quiet for a day is forgotten, and so is all when Redis loses its memory: then numbers begin at 1
     again. The room's epoch, a random word that Redis keeps beside its stream, is another one then, and old cursors are gone.
-    Servers that have the room open renew both, the word always for the shorter time, so a stream never begins anew under an old word.
+    Servers that have the room open renew both, and the word for the shorter time: a stream never begins anew under an old one.
   * First the position, then the following: `open` asks for the newest number before what comes after it is read.
   * XREAD waits in Redis for the rooms it was asked for. When there is one more, `CLIENT UNBLOCK` ends the waiting.
     It names every open room each time: 30 bytes, 0.2 us of Redis and 2 us of ours for each. Hundreds on one server are well,
