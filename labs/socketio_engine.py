@@ -28,7 +28,8 @@ from labs.sockets import MAX_SIZE, Allowance
 BINARY = ("5", "6")  # the packet types of Socket.IO that announce attachments
 REQUEST = "aiohttp.request"
 
-engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=lambda: now_ns() / 1e9)
+# never 0, which the library takes for "no ping is under way"
+engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=lambda: 1 + now_ns() / 1e9)
 logger = logging.getLogger("socketio")
 logger.setLevel(logging.CRITICAL)  # the library logs a client's nonsense as errors of ours, with tracebacks
 
