@@ -72,7 +72,13 @@ class Peer:
             return
         channel.on("message", lambda message: self.said(channel, message))
         self.channels[channel] = asyncio.create_task(self.send(channel))
-        channel.on("close", self.channels[channel].cancel)
+        channel.on("close", lambda: self.closed(channel))
+
+    def closed(self, channel: RTCDataChannel) -> None:
+        """A channel is closed, by either side. A peer without any has nothing to wait for."""
+        self.channels.pop(channel).cancel()
+        if not self.channels:
+            self.ending = asyncio.create_task(self.close())
 
     def said(self, channel: RTCDataChannel, message: str | bytes) -> None:
         """The peer has sent something: the next event, if it is text and not too long."""
@@ -91,7 +97,7 @@ class Peer:
             channel.send(json.dumps({"gone": str(gone)}))
             channel.close()
         except (TimeoutError, ValueError, InvalidStateError):  # does not move; an event longer than it takes; closed
-            asyncio.create_task(self.close())
+            self.ending = asyncio.create_task(self.close())
 
     async def changed(self) -> None:
         """The connection has changed its state: let go of one that does not come back."""
