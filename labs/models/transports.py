@@ -8,7 +8,7 @@ import math
 from labs.models.delays import long_polling, polling, polling_interval, pushed
 from labs.models.sizes import frame, get, long_poll_request, poll_request, poll_response, sse_event
 
-HOST, CURSOR = "127.0.0.1:40123", "0f1e2d3c.1000"  # as long as those of a run
+HOST, CURSOR = "127.0.0.1:40123", "0f1e2d3c-250"  # as long as those of a run
 
 
 def delay(transport: str, per_second: float, rtt_ms: float, every_ms: float = 1000):
