@@ -249,16 +249,16 @@ class Entrances:
                 yield sign
 
     async def run(self, answer):
-        """Publish ten events a second, while one entrance after another breaks. Returns what was used, and handled."""
+        """Publish five events a second, while one entrance after another breaks. Returns what was used, and handled."""
         self.line, handled, used = Timeline(), [], []
         following = asyncio.ensure_future(answer([partial(self.way, name) for name in NAMES], handled.append))
         try:
-            for number in range(300):
+            for number in range(150):
                 self.feed.publish(str(number))
-                await asyncio.sleep(0.1)
-                if number % 100 == 99:
+                await asyncio.sleep(0.2)
+                if number % 50 == 49:
                     used.append(self.used)
-                    self.change(number // 100)
+                    self.change(number // 50)
             await asyncio.sleep(6)
             if following.done() and (error := following.exception()):
                 raise error
@@ -280,11 +280,11 @@ class Entrances:
 async def _(answer):
     async with Entrances() as entrances:
         used, handled = await entrances.run(answer)
-    right = [str(number) for number in range(300)]
+    right = [str(number) for number in range(150)]
     if handled != right:
         twice, lost = len(handled) - len(set(handled)), len(set(right) - set(handled))
         backward = sum(int(two) <= int(one) for one, two in pairwise(handled))
-        shown = f"lost {lost}, handled twice {twice}, out of order {backward} of 300 events"
+        shown = f"lost {lost}, handled twice {twice}, out of order {backward} of 150 events"
         fail("differs-on-servers", *entrances.line.lines, shown, hint=CURSOR)
     if used != ["long_polling", "websocket", "sse"]:
         shown = [f"after 10, 20 and 30 s it used {', '.join(used)}", "right is long_polling, websocket, sse"]
