@@ -145,21 +145,21 @@ async def test_client_is_not_dismissed_when_the_server_stops():
 
 @asynccontextmanager
 async def reader_behind_a_link():
-    """The application, and a reader that has joined through a link."""
+    """The application, the link through which a reader has joined, and how many tasks there were before."""
     app = make_app(Feed(keep=100_000))
     async with serving(app) as url, await Link.open(url) as link:
+        idle = len(asyncio.all_tasks())
         reader = await Reader.open(link.url)
         reader.ask(HERE, *FEEDS["socketio_feed"].headers)
         reader.writer.write(b"\x81\x82\0\0\0\0" + b"40")
         await asyncio.sleep(1)
-        yield app, link
+        yield app, link, idle
         await reader.leave()
 
 
 @simulated
 async def test_stalled_reader_holds_two_batches_and_is_dropped_when_it_answers_no_ping():
-    async with reader_behind_a_link() as (app, link):
-        before = len(asyncio.all_tasks())
+    async with reader_behind_a_link() as (app, link, idle):
         (session,) = app[SERVER].eio.sockets.values()
         link.stall()
         feed, longest = app[SERVER].feed, 0
@@ -171,7 +171,7 @@ async def test_stalled_reader_holds_two_batches_and_is_dropped_when_it_answers_n
         assert 0 < longest <= AT_ONCE + 1  # and a ping; the writer has as many in hand
         await asyncio.sleep(25 + 20 + 20)  # the ping, its patience, and one round of the library's monitor
         assert not app[SERVER].readers and not app[SERVER].environ
-        assert len(asyncio.all_tasks()) < before
+        assert len(asyncio.all_tasks()) == idle
 
 
 @simulated
