@@ -18,10 +18,8 @@ from labs.charts.look import NAMES
 from labs.choosing.needs import REQUESTS, Cost, Needs, bytes_per_hour, delay_ms, idle, requests_per_s
 
 ORDER = ("http_polling", "sse", "long_polling", "websocket", "socketio_feed", "webrtc_feed")
-NEAR, LITTLE = (
-    1.25,
-    5.0,
-)  # times the cheapest's price; more than it, a month: less than an hour of thinking about it costs
+NEAR = 1.25  # times the price of the cheapest: as good as the same
+LITTLE = 5.0  # more than it, a month: less than an hour of thinking about it costs
 HOURS = 730  # in a month
 
 
