@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from labs.redis_lines import BROKEN, PATIENCE_S, SEEN, Seen, Writer, connections, settle, stay_connected
+from labs.redis_lines import BROKEN, PATIENCE_S, SEEN, Seen, Writer, answer, connections, settle, stay_connected
 
 LOG = logging.getLogger(__name__)
 
@@ -130,8 +130,8 @@ class PubSub(Bus):
         future.add_done_callback(partial(self._published, room))
         return future
 
-    def _published(self, room: str, answer: asyncio.Future) -> None:
-        if room in self.rooms and not answer.cancelled() and (answer.exception() or not answer.result()):
+    def _published(self, room: str, answered: asyncio.Future) -> None:
+        if room in self.rooms and not answered.cancelled() and (answered.exception() or not answered.result()):
             self.hand_over(Gap(room, "Redis knew of no server that listens"))
 
     async def _tell(self, verb: str, *rooms: str) -> None:
@@ -148,14 +148,16 @@ class PubSub(Bus):
         try:
             await self._tell("SUBSCRIBE", *self.rooms)
             while True:
-                self._take(await self.reader.read_response())
+                self._take(await answer(self.reader))
         finally:
             self._up = False
             while self._ended:
                 settle(self._ended.popitem()[1], None)
 
-    def _take(self, said: list | str) -> None:
+    def _take(self, said: list | Exception) -> None:
         self._heard = True
+        if isinstance(said, Exception):
+            raise said
         what, room = said[0], said[1].removeprefix(self.prefix)
         if what.endswith("unsubscribe"):
             settle(self._ended.pop(room), None)

@@ -62,7 +62,7 @@ class Watched:
 async def cluster_loss(killed: int = 0) -> list[Loss]:
     """Kill primary number `killed` of three and start it again; two rooms on each. Four seconds. Raises `RedisError`."""
     rooms: dict[str, Watched] = {}
-    async with redis_cluster() as cluster, Sharded(cluster.url, print) as publisher:
+    async with redis_cluster(keys=False) as cluster, Sharded(cluster.url, print) as publisher:
         living = [[name for name in NAMES if publisher.owner(name) == node.url] for node in cluster.nodes]
         rooms = {name: Watched(owner) for owner, names in enumerate(living) for name in names[:2]}
         async with Sharded(cluster.url, lambda item: item.room in rooms and rooms[item.room].take(item)) as reader:
