@@ -176,13 +176,14 @@ async def _(answer):
 
 @follow.case("when a way that has worked fails, the best comes first again, a second later")
 async def _(answer):
-    follower = Follower(websocket=["!"], sse=[". 1 e 1 e 0.5 !"])
-    await follower.run(answer, 20.25)
-    known = {"too-early": "hammers", "too-late": "stays-away", "sse": "stays-with-the-worse"}
-    known |= {"long_polling": "goes-on-down", None: "gives-up"}
-    calls = (("websocket", 0), ("sse", 0), ("websocket", 3.5))
-    follower.expect_calls(*calls, slug="goes-on-down", hint=TOP, known=known)
-    follower.expect_events(4)
+    for script, events in ((". 1 e 1 e 0.5 !", 4), (". 1.5 . 1 $", 2)):
+        follower = Follower(websocket=["!"], sse=[script])
+        await follower.run(answer, 20.25)
+        known = {"too-early": "hammers", "too-late": "stays-away", "sse": "stays-with-the-worse"}
+        known |= {"long_polling": "goes-on-down", None: "gives-up"}
+        calls = (("websocket", 0), ("sse", 0), ("websocket", 3.5))
+        follower.expect_calls(*calls, slug="goes-on-down", hint=TOP, known=known)
+        follower.expect_events(events)
 
 
 @follow.case("when none works, it begins again every second, and never gives up")
@@ -198,9 +199,13 @@ async def _(answer):
 @follow.case("whatever breaks, every event is handled once, in order")
 async def _(answer):
     scripts = {"websocket": [". e e 1 e !", "!", ". 0.3 e e !", "~"], "sse": ["e e 0.5 $", ". e e e e ~"]}
-    follower = Follower(**scripts, long_polling=[". e 2 e e !"])
+    follower = Follower(**scripts)
     await follower.run(answer, 40.25)
     follower.expect_events(20)
+    calls = (("websocket", 0), ("websocket", 2), ("sse", 2), ("websocket", 3.5), ("websocket", 4.8), ("sse", 7.8))
+    why = "whether a way has given anything is asked anew for each call of a way"
+    known = {"websocket": "remembers-what-once-worked"}
+    follower.expect_calls(*calls, ("websocket", 11.8), slug="another-order", hint=why, known=known)
 
 
 @follow.case("Gone is raised: another way would not know the events either")

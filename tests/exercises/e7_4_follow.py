@@ -111,19 +111,20 @@ async def right_a_task_and_a_queue(ways, handle):
 def variant(
     *, patience=3.0, pause=1.0, top=True, next_at_once=0.0, failures=(OSError, StopAsyncIteration), keep=True,
     before=False, all_signs=False, again=1, rounds=None, deadline=False, events_only=False, reverse=False, lap=False,
-    step=1, grow=1.0, trust=False, skip=0,
+    step=1, grow=1.0, trust=False, skip=0, any_sign=True,
+    reset=True,
 ):  # fmt: skip
     """The right answer with something left out."""
 
     async def follow(ways, handle):
-        cursor, wait, turn = None, pause, 0
+        cursor, wait, turn, ever = None, pause, 0, False
         ways = ways[::-1] if reverse else ways
         while rounds is None or turn < rounds:
             turn += 1
             for way in [way for way in ways for _ in range(again)][::step]:
                 worked = True
                 while worked:
-                    worked, signs = False, way(cursor if keep else None)
+                    worked, signs = ever if not reset else False, way(cursor if keep else None)
                     start = asyncio.get_running_loop().time()
                     try:
                         while True:
@@ -135,7 +136,7 @@ def variant(
                                     event = await anext(signs)
                                     while events_only and event is None:
                                         event = await anext(signs)
-                            worked = True
+                            worked = ever = any_sign or worked or event is not None
                             if event or all_signs:
                                 handle(event)
                                 cursor = f"{event.cursor.partition('-')[0]}-{event.id + skip}"
@@ -172,6 +173,8 @@ wrong_stays_away = variant(pause=5.0)
 wrong_stays_away__doubles = variant(grow=2.0)
 wrong_gives_up = variant(rounds=3)
 wrong_goes_on_down = variant(top=False)
+wrong_goes_on_down__only_events_count = variant(any_sign=False)
+wrong_remembers_what_once_worked = variant(reset=False)
 wrong_stays_with_the_worse = variant(lap=True)
 wrong_loses_events = variant(skip=1)
 wrong_handles_twice = variant(keep=False)
