@@ -21,7 +21,7 @@ def pairs(answer, name, keys, first):
     if missing := [key for key in keys if key not in got]:
         fail("one-is-missing", f"{', '.join(missing)}: nothing yet", hint=f"all {len(keys)} of them")
     for key, value in got.items():
-        is_pair = isinstance(value, tuple | list) and len(value) == 2
+        is_pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str)
         if not is_pair or not isinstance(value[1], int | float) or isinstance(value[1], bool):
             fail("not-a-pair", f"{key}: {value!r}", hint="two things: a text and a number")
         if value[0] not in first:
