@@ -6,6 +6,7 @@ Design notes
   * A reader that is too slow even for its pings is dropped: the library marks it as closed, but its writer would still wait.
   * Binary packets may claim any number of attachments, which the library keeps until all have come. None are taken.
   * A message that is no packet breaks the library's handler, which then leaves its writer behind. Here it ends the session.
+  * Nothing is compressed, as in the course's other servers: an event gains little, and each connection would keep windows.
   * A server that stops ends the connection, not the namespace: a client takes a DISCONNECT packet for a dismissal, and does
     not come back (Socket.IO's documentation of `disconnect`: reason `io server disconnect`).
   * What carries these repairs are the library's own methods with an underscore; all of them are here.
@@ -20,6 +21,7 @@ from types import SimpleNamespace
 import engineio
 import socketio
 from aiohttp import web
+from engineio.async_drivers import aiohttp as aiohttp_driver
 
 from labs.clock import now_ns
 from labs.hosting import PATIENCE_S
@@ -49,8 +51,22 @@ class Compact:
             raise ValueError("nested too deep") from None
 
 
+class Uncompressed(aiohttp_driver.WebSocket):
+    """The library's WebSocket, except that it accepts no permessage-deflate, which every browser offers."""
+
+    async def __call__(self, environ):
+        self._sock = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False)
+        await self._sock.prepare(environ[REQUEST])
+        await self.handler(self)
+        return self._sock
+
+
 class Engine(engineio.AsyncServer):
     """Engine.IO; a session's next ping is known by name, so that a reader who leaves takes it along."""
+
+    def __init__(self, *args, **settings):
+        super().__init__(*args, **settings)
+        self._async = self._async | {"websocket": Uncompressed}
 
     def start_background_task(self, target, *args, **kwargs):
         task = super().start_background_task(target, *args, **kwargs)

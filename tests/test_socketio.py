@@ -124,6 +124,16 @@ async def test_nonsense_gets_its_reply_and_leaves_neither_task_nor_log(case):
 
 
 @simulated
+async def test_compression_that_is_offered_is_not_taken():
+    async with virtual.launch("socketio_feed") as server:
+        reader = await Reader.open(server.url)
+        reader.ask(HERE, *FEEDS["socketio_feed"].headers, "Sec-WebSocket-Extensions: permessage-deflate")
+        head = await reader.head()
+        assert head.startswith("HTTP/1.1 101 ") and "permessage-deflate" not in head
+        await reader.leave()
+
+
+@simulated
 async def test_clients_own_event_named_connect_does_not_deliver_twice():
     async with virtual.launch("socketio_feed") as server, guest(server.url, "40", '42["connect",{},{}]') as socket:
         await asyncio.sleep(1)
