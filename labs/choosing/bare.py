@@ -15,13 +15,14 @@ class Bare(Idler):
 
     def __init__(self, request: bytes, crowd: list, then: bytes = b"", again: bool = False):
         super().__init__(request, crowd)
-        self.then, self.again = then, again
+        self.then, self.again, self.answers = then, again, 0
 
     def data_received(self, data):
         was_open = self.open.done()
         super().data_received(data)
         if self.then and not was_open and self.open.done():
             self.transport.write(self.then)
+        self.answers += 1
         if self.again:
             at = data.rindex(b'"cursor":') + len('"cursor":')
             cursor = data[at:].strip(b' "]}\r\n')

@@ -8,12 +8,13 @@
 Design notes
   * CPU time is of many readers on one server, and they are as bare as can be on this side. What publishing costs at the same
     rate without a reader is taken off, and spread over so many readers it would not be much.
-  * An idle hour passes in virtual time, to the byte. WebRTC has no virtual time: there it is half a minute's worth.
+  * An idle hour passes in virtual time, to the byte. WebRTC has no virtual time: there its heartbeat is.
   * Every server is new for its memory; see `labs.measure.holding`.
 """
 
 import asyncio
 import json
+import statistics
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
@@ -29,20 +30,23 @@ from labs.measure.holding import memory
 RECORD = Path(__file__).parent / "recorded" / "costs.json"
 READERS, EVENTS, RATE = 20, 100, 200
 WARM_UP, IDLE = 100, 400  # connections
-PEERS, PEER_SECONDS = 12, 6.0
+PEERS, PEER_SECONDS = 12, 6.5
+CONSENT_S = 5.0
 AT_ONCE = 2  # transports
 
 
 async def delivery_us(server: Server) -> float:
-    """The server's CPU time for one event to one of many readers; for long polling with the request that fetches it."""
+    """The server's CPU time for one event to one of many readers; for long polling, for one request and its answer."""
     crowd: list[Bare] = []
     alone = await grand.publishing_us(server, EVENTS, RATE)
     try:
         await gather_readers(server, crowd, READERS)
-        spent = await grand.publishing_us(server, EVENTS, RATE)
+        before = sum(one.answers for one in crowd)
+        spent = EVENTS * (await grand.publishing_us(server, EVENTS, RATE) - alone)
+        answers = sum(one.answers for one in crowd) - before
     finally:
         leave(crowd)
-    return max(0.0, spent - alone) / READERS
+    return max(0.0, spent) / (answers if server.name == "long_polling" else EVENTS * READERS)
 
 
 async def event_us(server: Server) -> float:
@@ -82,7 +86,11 @@ async def idle_hour(name: str, launch) -> float:
 
 
 async def idle_peers(server: Server) -> tuple[float, float]:
-    """Bytes an hour and KiB of the server for each idle WebRTC reader, from a dozen in so many seconds."""
+    """Bytes an hour and KiB of the server for each idle WebRTC reader, from a dozen.
+
+    Each end asks the other for its consent in STUN, five seconds apart on average (RFC 7675 §5.1); what is asked and answered
+    has the size that was seen.
+    """
     from labs.choosing.datagram_link import DatagramLink
     from labs.choosing.webrtc_client import channel
 
@@ -92,11 +100,10 @@ async def idle_peers(server: Server) -> tuple[float, float]:
         empty = await memory(server)
         for _ in measure.progress(range(PEERS), "peers"):
             await stack.enter_async_context(channel(server.origin, mark.cursor, link=link))
-        held = await memory(server) - empty
-        before = sum(link.bytes.values())
+        held, connected = await memory(server) - empty, len(link.trace)
         await asyncio.sleep(PEER_SECONDS)
-        each = (sum(link.bytes.values()) - before) / (PEERS + 1)
-    return each * 3600 / PEER_SECONDS, max(0, held) / 1024 / PEERS
+        sizes = [datagram.size for datagram in link.trace[connected:] if datagram.kind == "STUN"]
+    return 4 * statistics.fmean(sizes) * 3600 / CONSENT_S, max(0, held) / 1024 / PEERS
 
 
 async def peers_us(server: Server, events: int = 50, rate: float = 50) -> float:
@@ -157,7 +164,7 @@ async def cost(name: str) -> Cost:
         else:
             each = await (peers_us if name == "webrtc_feed" else delivery_us)(server)
         if name not in REQUESTS:
-            up = max(0.0, up - each)  # who speaks here hears it, too
+            up -= min(each, up / 2)  # who speaks here hears it, too
         added = models.overhead(name, 120, 50, 0.0) or await grand.added_bytes(server)
     return Cost(name, each, asked, up, idle, kib, added)
 
