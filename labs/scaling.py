@@ -20,13 +20,13 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 
+from labs.bus.redis_process import RedisServer, redis
 from labs.clock import now_ns
 from labs.fanout.crowd import KEY, LIMIT_S, apart, machine
 from labs.fanout.lobby import TEXT, Lobby
 from labs.frames import Opcode, encode
 from labs.launch import Server, launch
 from labs.measure import progress, sleep_until
-from labs.redis_process import RedisServer, redis
 
 SAY = encode(Opcode.TEXT, TEXT % (b"x" * 60), key=KEY)
 

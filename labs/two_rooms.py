@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from labs.bus.redis_process import RedisServer
 from labs.hosting import LOCAL, ORIGINS, page_text, reachable_here_only, refusals, serving
 from labs.launch import Server, inline
-from labs.redis_process import RedisServer
 
 NAMES = ("ada", "ben", "cleo", "dan")
 

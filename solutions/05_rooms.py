@@ -156,7 +156,7 @@ check("5.1", dispatch)
 
 # %% [markdown]
 # ## Who is where
-# A **room** is nothing but a name and a set of connections. The course's server keeps them in `labs/rooms.py`, which does no input and no output: it is told what a member said, and returns who is to be told what. So all of its rules can be tested without a socket. Yours is a little smaller.
+# A **room** is nothing but a name and a set of connections. The course's server keeps them in `labs/rooms/registry.py`, which does no input and no output: it is told what a member said, and returns who is to be told what. So all of its rules can be tested without a socket. Yours is a little smaller.
 #
 # ### Exercise 5.2 · who is where
 # *Fifteen minutes.* Write the class `Registry`, which knows who is in which room. It sends nothing. Each method that changes something returns those who are to be told, and telling them is the caller's business:

@@ -14,10 +14,11 @@ import asyncio, json
 import redis.asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
-from labs import charts, delivery, measure, models, redis_process, scaling, two_rooms
+from labs import charts, measure, models, scaling, two_rooms
+from labs.bus import delivery, redis_process
 from labs.balancer import Balancer
 from labs.checks import check, claim
-from labs.cluster_loss import cluster_loss
+from labs.bus.cluster_loss import cluster_loss
 from labs.clock import now_ns
 from labs.feed import Gone
 from labs.launch import launch
@@ -627,7 +628,7 @@ claim(
 # A **queue** is for work that one of many workers should do, once. A list would do, but a worker that takes an item and dies takes the item along. A Stream with a **consumer group** hands out each entry to one worker and remembers it until that worker acknowledges it; what is not acknowledged can be claimed by another.
 
 # %%
-from labs.work_queue import Queue
+from labs.bus.work_queue import Queue
 
 client = redis.asyncio.from_url(store.url, decode_responses=True)
 tasks = [f"task {number}" for number in range(10)]
@@ -689,7 +690,7 @@ claim(
 # **Shared memory** is for the small facts that all servers need: who is present, how often, how many. Each of them is one command, and one command is one step foreverybody. And each carries an **expiry**, because the server that wrote it may be killed before it can clean up.
 
 # %%
-from labs.shared_memory import Presence, RateLimit, count
+from labs.bus.shared_memory import Presence, RateLimit, count
 
 dublin, singapore = [Presence(client, name, ttl_s=1.0) for name in ("dublin", "singapore")]
 await dublin.say({("green", "ada"): True})

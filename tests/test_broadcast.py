@@ -8,7 +8,7 @@ import websockets
 from simulated import simulated
 
 from labs import clients, virtual
-from labs.outbox import BACKLOG
+from labs.rooms.outbox import BACKLOG
 from labs.servers.broadcast import WAYS, way
 
 every_way = pytest.mark.parametrize("name", WAYS)

@@ -9,13 +9,13 @@ from crowd import becomes
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, OutOfMemoryError, ResponseError
 
-from labs import redis_lines, streams
-from labs.bus import Gap, Message, PubSub
+from labs.bus import redis_lines, streams
+from labs.bus.pubsub import Gap, Message, PubSub
+from labs.bus.redis_lines import Full, Seen
+from labs.bus.redis_process import redis
+from labs.bus.streams import Streams
 from labs.feed import BadCursor, Gone
 from labs.link import Link
-from labs.redis_lines import Full, Seen
-from labs.redis_process import redis
-from labs.streams import Streams
 
 BUSES = [PubSub, Streams]
 both = pytest.mark.parametrize("kind", BUSES)

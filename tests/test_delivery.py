@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from labs.delivery import Counts, count, ladder, overtaking
+from labs.bus.delivery import Counts, count, ladder, overtaking
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a real Redis is needed")
 GAP = None

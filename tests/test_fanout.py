@@ -12,7 +12,7 @@ from labs.fanout.lobby import Lobby
 from labs.fanout.stall import Moment, Stalled
 from labs.frames import Opcode, encode, encode_close
 from labs.measure import Latencies
-from labs.outbox import BACKLOG
+from labs.rooms.outbox import BACKLOG
 from labs.servers import broadcast
 
 HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"

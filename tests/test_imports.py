@@ -8,24 +8,34 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # no input, no output
-PURE = ("labs.feed", "labs.sse_codec", "labs.frames", "labs.handshake", "labs.rooms*", "labs.ledger", "labs.models*")
+PURE = (
+    "labs.feed",
+    "labs.sse_codec",
+    "labs.frames",
+    "labs.handshake",
+    "labs.rooms.registry",
+    "labs.rooms.codec",
+    "labs.bus.shared_rooms",
+    "labs.ledger",
+    "labs.models*",
+)
 SERVING = (
     "labs.hosting",
     "labs.sockets",
-    "labs.outbox",
-    "labs.lobby",
-    "labs.raw_engine",
-    "labs.bus",
-    "labs.streams",
-    "labs.sharded",
-    "labs.redis_lines",
-    "labs.engines",
-    "labs.shared_memory",
-    "labs.shared_lobby",
-    "labs.presence",
+    "labs.rooms.outbox",
+    "labs.rooms.lobby",
+    "labs.rooms.raw_engine",
+    "labs.bus.pubsub",
+    "labs.bus.streams",
+    "labs.bus.sharded",
+    "labs.bus.redis_lines",
+    "labs.rooms.engines",
+    "labs.bus.shared_memory",
+    "labs.bus.shared_lobby",
+    "labs.bus.presence",
     "labs.peers",
 )  # of servers
-SERVING += ("labs.accounts", "labs.operations", "labs.socketio_engine")
+SERVING += ("labs.rooms.accounts", "labs.rooms.operations", "labs.socketio_engine")
 OUTSIDE = (
     "asyncio.subprocess",
     "aiohttp*",
@@ -52,7 +62,7 @@ STARTERS = {
     "labs.launch": "starts the servers",
     "labs.doctor": "asks other programs for their versions, and whether one can be started at all",
     "labs.leash": "starts Redis, and ends it when its own starter has ended",
-    "labs.redis_process": "starts Redis on its leash",
+    "labs.bus.redis_process": "starts Redis on its leash",
     "labs.progress": "runs a learner's answers, each alone",
     "labs.choosing.lossy_wire": "starts the two ends of a wire in networks of their own",
     "labs.choosing.optional": "installs the packages that are missing",
@@ -70,7 +80,7 @@ MAY_IMPORT = {
     "labs.proxy": (*PURE, "labs.clock", "labs.hosting", "labs.clients", "labs.link"),
     "labs.launch": (*PURE, "labs.clock", "labs.clients", "labs.link"),
     "labs.leash": (),
-    "labs.redis_process": ("labs.leash", "labs.doctor"),
+    "labs.bus.redis_process": ("labs.leash", "labs.doctor"),
     "labs.virtual": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.hosting", "labs.launch"),
     "labs.measure*": (*PURE, "labs.clock", "labs.clients", "labs.link", "labs.measure*"),
     "labs.charts*": (*PURE, "labs.charts*"),

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from labs.outbox import BACKLOG, JOINED, KERNEL, Fanout, Outbox, Watched, write_to_each
+from labs.rooms.outbox import BACKLOG, JOINED, KERNEL, Fanout, Outbox, Watched, write_to_each
 
 
 class Wire:

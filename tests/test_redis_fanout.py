@@ -13,12 +13,12 @@ from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from labs import redis_lines, shared_lobby
+from labs.bus import redis_lines, shared_lobby
+from labs.bus.presence import SharedPresence
+from labs.bus.redis_process import redis
+from labs.bus.shared_rooms import SharedRooms
 from labs.hosting import serving
 from labs.launch import LaunchError, Process, launch
-from labs.presence import SharedPresence
-from labs.redis_process import redis
-from labs.rooms_shared import SharedRooms
 from labs.servers.redis_fanout import make_app
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a real Redis is needed")

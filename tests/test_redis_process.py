@@ -11,8 +11,8 @@ import pytest
 from crowd import becomes
 from redis.asyncio import Redis
 
-from labs import redis_process
-from labs.redis_process import RedisError, RedisServer, redis
+from labs.bus import redis_process
+from labs.bus.redis_process import RedisError, RedisServer, redis
 
 ROOT = Path(__file__).parent.parent
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX processes, and the wheel with Valkey")
@@ -90,7 +90,7 @@ async def test_restart_of_a_running_redis_kills_it_first():
 
 @posix
 async def test_killed_kernel_leaves_no_redis_and_no_folder():
-    code = "import asyncio; from labs.redis_process import redis\nasync def main():\n    server = await redis(durable=True)"
+    code = "import asyncio; from labs.bus.redis_process import redis\nasync def main():\n    server = await redis(durable=True)"
     code += "\n    print(server.port, flush=True)\n    await asyncio.sleep(60)\nasyncio.run(main())"
     kernel = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     port = int(await asyncio.to_thread(kernel.stdout.readline))

@@ -12,9 +12,9 @@ import pytest
 from crowd import becomes
 from redis.asyncio import Redis
 
-from labs.redis_process import redis
-from labs.shared_memory import Presence, RateLimit, count
-from labs.work_queue import Queue
+from labs.bus.redis_process import redis
+from labs.bus.shared_memory import Presence, RateLimit, count
+from labs.bus.work_queue import Queue
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a real Redis is needed")
@@ -98,7 +98,7 @@ async def test_worker_process_killed_in_the_middle_of_a_task_loses_nothing():
         queue = Queue(client, "tasks", patience_s=0.3)
         for n in range(12):
             await queue.put(f"{n}")
-        command = [sys.executable, "-m", "labs.work_queue", "--redis", server.url, "--patience", "0.3", "--worker"]
+        command = [sys.executable, "-m", "labs.bus.work_queue", "--redis", server.url, "--patience", "0.3", "--worker"]
         workers = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("w1", "w2")]
         try:
 

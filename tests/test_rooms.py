@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.rooms import CROWD, Limits, Room, Rooms
-from labs.rooms_codec import Refusal, Request, is_name, parse, to_json
+from labs.rooms.codec import Refusal, Request, is_name, parse, to_json
+from labs.rooms.registry import CROWD, Limits, Room, Rooms
 
 
 @dataclass(eq=False)

@@ -23,13 +23,13 @@ from test_websocket import HALVES, closed_with, heard, opened
 from test_websocket_bad_inputs import ACCEPTED, LENIENT, REFUSED, ask, plain
 
 from labs import clients, conformance, virtual
+from labs.bus.redis_process import redis
 from labs.conformance import frame, text
 from labs.hosting import fast_loop, main
 from labs.launch import Process, launch
-from labs.lobby import AUTH_S
-from labs.outbox import BACKLOG, JOINED
-from labs.redis_process import redis
-from labs.rooms import CROWD
+from labs.rooms.lobby import AUTH_S
+from labs.rooms.outbox import BACKLOG, JOINED
+from labs.rooms.registry import CROWD
 from labs.servers.rooms import DEFAULTS, make_app
 
 ENGINES = ("websockets", "raw")

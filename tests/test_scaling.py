@@ -6,7 +6,7 @@ import os
 import pytest
 
 from labs import charts, models, scaling
-from labs.cluster_loss import WHILE_CALM, WHILE_DOWN, Watched, cluster_loss, loss
+from labs.bus.cluster_loss import WHILE_CALM, WHILE_DOWN, Watched, cluster_loss, loss
 from labs.fanout import Member
 from labs.frames import Opcode, encode
 from labs.launch import Launching

@@ -7,9 +7,9 @@ from crowd import becomes
 from redis.asyncio import Redis
 from redis.exceptions import MovedError
 
-from labs.bus import Gap, Message
-from labs.redis_process import redis_cluster
-from labs.sharded import Sharded, slot_of
+from labs.bus.pubsub import Gap, Message
+from labs.bus.redis_process import redis_cluster
+from labs.bus.sharded import Sharded, slot_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="a real Redis is needed")
 

@@ -13,9 +13,9 @@ from test_rooms_page import ROWS, ChatTab
 from websockets.asyncio.client import connect
 
 from labs import two_rooms
+from labs.bus.redis_process import redis
 from labs.hosting import PAGES
 from labs.launch import launch
-from labs.redis_process import redis
 
 JOIN = {"type": "join"}
 pytestmark = [

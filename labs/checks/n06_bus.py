@@ -18,15 +18,15 @@ from redis.utils import get_lib_version
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from labs.bus import Gap, Message, PubSub
+from labs.bus.pubsub import Gap, Message, PubSub
+from labs.bus.redis_process import redis
+from labs.bus.shared_lobby import SharedLobby
+from labs.bus.shared_rooms import SharedRooms
 from labs.checks import Exercise, Timeline, fail
 from labs.checks.attempt import said, where
 from labs.checks.n05_broadcast import short
 from labs.checks.redis_double import CHANNEL, Double
-from labs.engines import service
-from labs.redis_process import redis
-from labs.rooms_shared import SharedRooms
-from labs.shared_lobby import SharedLobby
+from labs.rooms.engines import service
 
 bus = Exercise("6.5", "Bus", "url, deliver, gap")
 EXERCISES = {"6.5": bus}

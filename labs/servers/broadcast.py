@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from labs.frames import Opcode, encode
 from labs.handshake import Refusal, Request
 from labs.hosting import main
-from labs.outbox import Fanout, Outbox
+from labs.rooms.outbox import Fanout, Outbox
 from labs.sockets import OPTIONS, Service
 
 GRACE_S = 5.0  # for a member to answer a close frame

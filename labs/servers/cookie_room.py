@@ -24,7 +24,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 
 from labs.handshake import Answer, Refusal, Request
 from labs.hosting import amount, main, positive
-from labs.rooms_codec import is_name
+from labs.rooms.codec import is_name
 from labs.sockets import OPTIONS, Service
 
 SESSIONS = 1000  # how many are known; the oldest is forgotten

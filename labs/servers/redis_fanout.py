@@ -22,16 +22,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from labs.accounts import Accounts
-from labs.bus import PubSub
-from labs.engines import DEFAULTS, LobbyService, service
+from labs.bus.pubsub import PubSub
+from labs.bus.redis_lines import BROKEN
+from labs.bus.shared_lobby import SharedLobby
+from labs.bus.shared_rooms import SharedRooms
+from labs.bus.streams import Streams
 from labs.hosting import main
-from labs.operations import choice
-from labs.redis_lines import BROKEN
-from labs.rooms import Limits
-from labs.rooms_shared import SharedRooms
-from labs.shared_lobby import SharedLobby
-from labs.streams import Streams
+from labs.rooms.accounts import Accounts
+from labs.rooms.engines import DEFAULTS, LobbyService, service
+from labs.rooms.operations import choice
+from labs.rooms.registry import Limits
 
 DELIVERY = {"pubsub": PubSub, "streams": Streams}
 LOCAL_REDIS = "redis://127.0.0.1:6379"

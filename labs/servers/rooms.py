@@ -18,11 +18,11 @@ The close code 1001 says that the server stops, 1008 that a client sends too muc
 1013 that a client reads too slowly and may come again, 4401 that it has not said who it is.
 """
 
-from labs.accounts import Accounts
-from labs.engines import DEFAULTS, LobbyService, service
 from labs.hosting import fast_loop, main
-from labs.lobby import Lobby
-from labs.rooms import Limits, Rooms
+from labs.rooms.accounts import Accounts
+from labs.rooms.engines import DEFAULTS, LobbyService, service
+from labs.rooms.lobby import Lobby
+from labs.rooms.registry import Limits, Rooms
 
 
 def make_app(

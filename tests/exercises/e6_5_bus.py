@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from exercises.e6_1_subscriptions import right_lock_for_each_room as Subscriptions
 from exercises.e6_4_seen import right_ordered_dict as Seen
-from labs import redis_lines
+from labs.bus import redis_lines
 
 
 class right_as_in_the_notebook:

@@ -102,7 +102,7 @@ class RedisServer:
             await asyncio.to_thread(self._reading.join, 1)
 
     async def _launch(self, command: list[str]) -> None:
-        leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py")), *command]
+        leash = [sys.executable, "-I", "-S", str(Path(__file__).parent.with_name("leash.py")), *command]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         self.popen = subprocess.Popen(leash, start_new_session=True, **pipes)
         self._reading = threading.Thread(target=self._read, args=(self.popen.stdout,), daemon=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from labs.clock import now_ns
-from labs.rooms_codec import Refusal, Request, parse
+from labs.rooms.codec import Refusal, Request, parse
 
 CROWD = 50  # members; of larger rooms only the number of names is told
 

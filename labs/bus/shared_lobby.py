@@ -21,16 +21,16 @@ from weakref import WeakValueDictionary
 
 from redis.exceptions import ResponseError
 
-from labs.bus import Bus, Gap, Message
+from labs.bus.presence import SharedPresence
+from labs.bus.pubsub import Bus, Gap, Message
+from labs.bus.redis_lines import PATIENCE_S, Full
+from labs.bus.shared_rooms import SharedRooms
+from labs.bus.streams import Streams
 from labs.feed import BadCursor, Gone
 from labs.frames import Opcode, encode
-from labs.lobby import Lobby, Session
-from labs.presence import SharedPresence
-from labs.redis_lines import PATIENCE_S, Full
-from labs.rooms import Room
-from labs.rooms_codec import Refusal, parse, parse_object, to_json
-from labs.rooms_shared import SharedRooms
-from labs.streams import Streams
+from labs.rooms.codec import Refusal, parse, parse_object, to_json
+from labs.rooms.lobby import Lobby, Session
+from labs.rooms.registry import Room
 
 KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # by which a client's message is known when it is sent again
 WAITING = 100  # messages of one client that may wait for its join

@@ -2,7 +2,7 @@
 
     service(Lobby(rooms), engine="raw")       # labs.sockets.Service, ready to serve
 
-Its connections are those of the `websockets` library, or of the course's own codec (`labs.raw_engine`).
+Its connections are those of the `websockets` library, or of the course's own codec (`labs.rooms.raw_engine`).
 """
 
 import json
@@ -13,13 +13,13 @@ from functools import partial
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
 
-from labs import raw_engine
-from labs.accounts import Accounts
 from labs.handshake import Answer, Refusal, Request, query
 from labs.hosting import amount, positive
-from labs.lobby import GRACE_S, Lobby, Session
-from labs.operations import choice, exposition, log_format, secrets_in, tls_from
-from labs.rooms import Limits
+from labs.rooms import raw_engine
+from labs.rooms.accounts import Accounts
+from labs.rooms.lobby import GRACE_S, Lobby, Session
+from labs.rooms.operations import choice, exposition, log_format, secrets_in, tls_from
+from labs.rooms.registry import Limits
 from labs.sockets import OPTIONS as SOCKET_OPTIONS
 from labs.sockets import RATE, Connection, Service, drop
 

@@ -25,9 +25,9 @@ import secrets
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from labs.bus import Bus, Gap, Message
+from labs.bus.pubsub import Bus, Gap, Message
+from labs.bus.redis_lines import Seen, Writer, ask, ask_at_once, settle, stay_connected
 from labs.feed import CURSOR, BadCursor, Gone
-from labs.redis_lines import Seen, Writer, ask, ask_at_once, settle, stay_connected
 
 BLOCK_MS = 1_000  # how long XREAD waits, and how long a connection may be dead before that is noticed, about
 AT_ONCE = 500  # messages of a room that are read together

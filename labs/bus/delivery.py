@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from labs.bus import Gap, Message, PubSub
+from labs.bus.pubsub import Gap, Message, PubSub
+from labs.bus.redis_lines import SEEN
+from labs.bus.redis_process import RedisServer, redis
+from labs.bus.streams import Streams
 from labs.link import Link
-from labs.redis_lines import SEEN
-from labs.redis_process import RedisServer, redis
-from labs.streams import Streams
 
 ROOM = "ladder"
 PADDING = "x" * 16_384  # of a message that is to fill buffers

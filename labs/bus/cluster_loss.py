@@ -4,23 +4,23 @@
         print(loss.room, loss.killed, loss.published, loss.lost, loss.gaps, loss.unheard, loss.silent_s)
 
 Design notes
-  * Two buses of `labs.sharded` stand for two servers: one publishes to every room at an even rate, the other has all rooms open.
+  * Two buses of `labs.bus.sharded` stand for two servers: one publishes to every room at an even rate, the other has all open.
   * There are no replicas, so a killed primary's rooms are down until it is back. The other two go on: Redis lets them serve
     their own channels even when slots are missing (`cluster-allow-pubsubshard-when-down`, by default).
   * What was published meanwhile waits with the publisher, and is sent when the primary is back. Whether anybody hears it then
     depends on who is there first. Here that is the publisher, so that the loss is a number and not chance (as in
-    `labs.delivery`); the other way round, the messages would come late, and the reader would be told of a gap all the same.
+    `labs.bus.delivery`); the other way round, the messages would come late, and the reader would be told of a gap all the same.
 """
 
 import asyncio
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from labs.bus import Gap, Message
+from labs.bus.delivery import count, until
+from labs.bus.pubsub import Gap, Message
+from labs.bus.redis_process import redis_cluster
+from labs.bus.sharded import Sharded
 from labs.clock import now_ns
-from labs.delivery import count, until
-from labs.redis_process import redis_cluster
-from labs.sharded import Sharded
 
 NAMES = ("blue", "red", "green", "black", "white", "brown", "pink", "gray", "gold", "cyan", "lime", "teal", "plum")  # fmt: skip
 EVERY_S = 0.02  # between two messages of a room

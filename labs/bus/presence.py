@@ -1,6 +1,6 @@
 """Presence over many servers: each says who is there, all are told at once, and what a dead server has said expires.
 
-Two ways together. What changes here is written to Redis' memory (`labs.shared_memory.Presence`) and then told to the others
+Two ways together. What changes here is written to Redis' memory (`labs.bus.shared_memory.Presence`) and then told to the others
 over Pub/Sub, so they know within a moment. Every ten seconds each server writes anew what it has and reads what the others
 have: so a lost word is made good, and those who were on a server that was killed leave when its last word has expired.
 """
@@ -13,11 +13,11 @@ from contextlib import AsyncExitStack, suppress
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from labs.bus import Gap, Message, PubSub
-from labs.redis_lines import BROKEN, PATIENCE_S, Full
-from labs.rooms import Delivery
-from labs.rooms_shared import SharedRooms
-from labs.shared_memory import Presence
+from labs.bus.pubsub import Gap, Message, PubSub
+from labs.bus.redis_lines import BROKEN, PATIENCE_S, Full
+from labs.bus.shared_memory import Presence
+from labs.bus.shared_rooms import SharedRooms
+from labs.rooms.registry import Delivery
 
 TTL_S = 30.0
 TOGETHER_S = 0.01  # changes that come within this time are told together

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from labs.lobby import Lobby
-from labs.rooms_codec import is_name
+from labs.rooms.codec import is_name
+from labs.rooms.lobby import Lobby
 
 SECRET = 8  # characters that a secret has at least
 ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})

@@ -9,13 +9,13 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from labs.accounts import Accounts
 from labs.frames import Opcode, encode
 from labs.handshake import Refusal as Refused
 from labs.handshake import Request
-from labs.outbox import Fanout, Watched
-from labs.rooms import Delivery, Room, Rooms
-from labs.rooms_codec import Refusal, is_name, parse, parse_object, to_json
+from labs.rooms.accounts import Accounts
+from labs.rooms.codec import Refusal, is_name, parse, parse_object, to_json
+from labs.rooms.outbox import Fanout, Watched
+from labs.rooms.registry import Delivery, Room, Rooms
 from labs.sockets import Allowance
 
 ROOMS = "/rooms"  # the path

@@ -1,6 +1,6 @@
 """One conversation over many server processes, by way of Redis: Pub/Sub, which has gaps and tells of them.
 
-    async with PubSub(url, deliver) as bus:     # or labs.streams.Streams, which has none: the same verbs
+    async with PubSub(url, deliver) as bus:     # or labs.bus.streams.Streams, which has none: the same verbs
         await bus.open("blue")                  # from here on `deliver` gets the room's messages, and its gaps
         bus.publish("blue", "hello")            # to every server that has the room open, to this one too
         await bus.close("blue")
@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from labs.redis_lines import BROKEN, PATIENCE_S, SEEN, Seen, Writer, answer, connections, settle, stay_connected
+from labs.bus.redis_lines import BROKEN, PATIENCE_S, SEEN, Seen, Writer, answer, connections, settle, stay_connected
 
 LOG = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def report(task: asyncio.Task) -> None:
 
 
 class PubSub(Bus):
-    """Rooms as channels; as channels of one node in a cluster if `sharded` (see `labs.sharded`)."""
+    """Rooms as channels; as channels of one node in a cluster if `sharded` (see `labs.bus.sharded`)."""
 
     def __init__(self, url: str, deliver: Callable[[Message | Gap], None], *, sharded: bool = False, **settings):
         super().__init__(url, deliver, **{"prefix": "room:"} | settings)

@@ -2,7 +2,7 @@
 
 Design notes
   * The event loop calls `data_received` with whatever bytes have come, and everything is done before it returns: frames
-    are cut out, messages acted upon, answers written. What is said to a room leaves at the end of the turn (`labs.outbox`).
+    are cut out, messages acted upon, answers written. What is said to a room leaves at the end of the turn (`labs.rooms.outbox`).
   * One timer pings all connections. A timer or a task for each would be most of what an idle connection costs.
   * A connection ends with what is written last, a close frame or an HTTP answer, and then the end of our stream. It is
     dropped when the client has not ended it, too, after GRACE_S; closing at once could destroy what it has not read yet.
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from labs.frames import Assembler, FrameReader, Opcode, Violation, encode, encode_close, parse_close
 from labs.handshake import Refusal, Request, choose, read, switch, upgrade_key
 from labs.hosting import PATIENCE_S, reachable_here_only, url_of
-from labs.lobby import GRACE_S, Lobby, Session
+from labs.rooms.lobby import GRACE_S, Lobby, Session
 from labs.sockets import CLOSE_S, Allowance, Service, drop
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request, which is read anew with every piece that comes

@@ -1,6 +1,6 @@
 """Sharded Pub/Sub on a Redis Cluster: every room lives on the primary that owns its slot, and its traffic goes nowhere else.
 
-    async with Sharded(cluster.url, deliver) as bus:     # the verbs of labs.bus.PubSub
+    async with Sharded(cluster.url, deliver) as bus:     # the verbs of labs.bus.pubsub.PubSub
 
 Design notes
   * Plain Pub/Sub passes every message to every node of a cluster, so more nodes carry no more. SPUBLISH stays on one.
@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import MovedError
 
-from labs.bus import Gap, Message, PubSub
-from labs.redis_lines import BROKEN, settle
+from labs.bus.pubsub import Gap, Message, PubSub
+from labs.bus.redis_lines import BROKEN, settle
 
 
 class Shard(PubSub):

@@ -9,7 +9,7 @@ and leaves with the last, wherever they are.
 from collections import Counter
 from dataclasses import dataclass
 
-from labs.rooms import Delivery, Member, Room, Rooms
+from labs.rooms.registry import Delivery, Member, Room, Rooms
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     queue = Queue(client, "resize")                   # client = redis.asyncio.Redis.from_url(url, decode_responses=True)
     await queue.put("cat.png")
     await queue.work("worker-1", resize)              # async def resize(task): …   for ever
-    python -m labs.work_queue --redis URL --worker w1 # a worker as a process: writes down what it has done
+    python -m labs.bus.work_queue --redis URL --worker w1 # a worker as a process: writes down what it has done
 
 Design notes
   * A queue is a stream with one consumer group: what Redis has handed to a worker stays on its list until that worker
