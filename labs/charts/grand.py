@@ -166,7 +166,7 @@ def _caption(cells) -> str:
     return (
         f"{events} events at {rates} a second (the lines of a row), round trips of {trips} ms (hollow, filled). "
         f"Dot: median; line: up to the 99th\npercentile; black: model. Polling asks once a second. "
-        f"Bytes above TCP or UDP, without connecting. CPU: 20 readers. Python's libraries.\n{run.machine}."
+        f"Bytes above TCP or UDP, without connecting. CPU of a server in Python\nwith 20 readers (WebRTC: 2). {run.machine}"
     )
 
 
