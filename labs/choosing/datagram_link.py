@@ -94,9 +94,10 @@ class DatagramLink:
         self.losing = False
         loop = asyncio.get_running_loop()
         _, front = await loop.create_datagram_endpoint(lambda: End(self, UP), ("127.0.0.1", 0))
+        self._ends.append(front)
         _, back = await loop.create_datagram_endpoint(lambda: End(self, DOWN), remote_addr=(host, port))
+        self._ends.append(back)
         front.other, back.other = back, front
-        self._ends += [front, back]
         return front.transport.get_extra_info("sockname")
 
     def begin(self) -> None:

@@ -83,8 +83,8 @@ async def exchange(url: str, after: str | None, offer: RTCSessionDescription) ->
 class Progress:
     """Where a reader goes on, when what it reads may come in any order."""
 
-    def __init__(self, after: str | None, *, reliable: bool):
-        self.after, self.reliable = after, reliable
+    def __init__(self, after: str | None, *, waits: bool):
+        self.after, self.waits = after, waits  # for what is missing: an event may be overtaken, but comes
         self.early: dict[int, str] = {}  # events that have overtaken one which has not come
 
     def begins(self, after: str) -> None:
@@ -94,7 +94,7 @@ class Progress:
     def fresh(self, event: Event) -> bool:
         """Take note of an event; whether it is the first time."""
         last = int(self.after.rpartition("-")[2])
-        if not self.reliable:  # what is missing stays missing
+        if not self.waits:
             self.after = event.cursor if event.id > last else self.after
             return True
         if event.id <= last or event.id in self.early:
@@ -110,7 +110,7 @@ async def follow(
     url: str, after: str | None = None, *, ordered=True, max_retransmits=None, link=None, rng=random
 ) -> AsyncIterator[Event]:
     """Every event after the cursor that the channel delivers; it is opened anew whenever it ends. `rng` draws the pauses."""
-    progress, pauses = Progress(after, reliable=max_retransmits is None), backoff(rng)
+    progress, pauses = Progress(after, waits=max_retransmits is None and not ordered), backoff(rng)
     settings = {"ordered": ordered, "max_retransmits": max_retransmits, "link": link, "begins": progress.begins}
     while True:
         try:
@@ -144,6 +144,10 @@ class DatagramReader(Reader):
     """A reader whose events do not pass through the TCP link (signalling does): `datagrams` has counted them."""
 
     datagrams: DatagramLink = field(default_factory=DatagramLink)
+
+    async def ready(self) -> bool:
+        """Whether its channel has been open."""
+        return self.datagrams.began is not None
 
 
 def webrtc_reader(rtt_ms: float = 0.0, *, loss: float = 0.0, seed: int = 0, **promises) -> DatagramReader:

@@ -17,7 +17,7 @@ from functools import partial
 from labs import clients, ledger
 from labs.clock import now_ns, simulated
 from labs.link import Link
-from labs.measure.pacing import progress, schedule, sleep_until
+from labs.measure.pacing import progress, schedule, sleep_until, until
 from labs.measure.records import Latencies, Run
 
 GRACE_S = 5.0  # how long to wait for the last events after the time they should have taken
@@ -32,6 +32,10 @@ class Reader:
     rtt_ms: float = 0.0
     settings: dict = field(default_factory=dict)
     opens_s: float = 0.0  # how much longer than three round trips it takes until it reads
+
+    async def ready(self) -> bool:
+        """Whether it reads by now, where that can be told; a busy machine may take longer than `opens_s`."""
+        return True
 
 
 async def deliver(
@@ -53,6 +57,8 @@ async def deliver(
     async with _following(server, readers, mark.cursor) as (links, arrivals, tasks):
         # connections made, first polls done
         await asyncio.sleep(0.05 + max(reader.opens_s + 3 * reader.rtt_ms / 1000 for reader in readers))
+        for reader in readers:
+            await until(reader.ready)
         start = now_ns()
         due = {f"message {number}": start + round(at * 1e9) for number, at in enumerate(plan(events, per_second, seed))}
         await (_publish_lines if by_lines else _publish_all)(server, due)

@@ -24,7 +24,7 @@ from aiortc import RTCDataChannel, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError
 
 from labs.feed import Feed, Gone
-from labs.hosting import BODY_LIMIT, FEED, LOCAL, PATIENCE_S, body_text, feed_app, main
+from labs.hosting import BODY_LIMIT, FEED, LOCAL, PATIENCE_S, STOPPING, body_text, feed_app, main
 from labs.peers import BREAKS, new_peer, stay_here, without_candidates
 
 PEERS_LIMIT = 200
@@ -40,7 +40,7 @@ UNREADABLE = (ValueError, LookupError, AttributeError, TypeError, AssertionError
 class Peer:
     """One reader: a connection, and a task for each of its channels."""
 
-    def __init__(self, feed: Feed, after: str | None, peers: dict):
+    def __init__(self, feed: Feed, after: str, peers: dict):
         self.feed, self.after, self.peers = feed, after, peers
         self.connection = new_peer()
         self.channels: dict[RTCDataChannel, asyncio.Task] = {}
@@ -138,9 +138,9 @@ async def offer(request: web.Request) -> web.Response:
         sdp = None
     if not isinstance(sdp, str):
         raise web.HTTPBadRequest(text='an offer is JSON: {"type": "offer", "sdp": "…"}\n')
-    if len(peers) >= PEERS_LIMIT:
+    if len(peers) >= PEERS_LIMIT or request.app[STOPPING].is_set():
         raise web.HTTPServiceUnavailable(text="no room for another peer\n")
-    peer = Peer(feed, after, peers)
+    peer = Peer(feed, begins, peers)
     try:
         answer = await peer.answer(sdp, request.app[LOCAL])
     except BaseException as error:
