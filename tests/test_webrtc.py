@@ -356,16 +356,18 @@ async def test_sigterm_tells_every_reader_and_exits():
 
 async def test_unreliable_channel_under_loss_misses_what_was_lost_and_repeats_nothing():
     async with server_here() as server, DatagramLink(rtt_ms=4, loss=0.1, seed=5) as link:
+
+        def lost() -> list[bool]:  # an event's datagram is known by its size
+            return [sent.lost for sent in link.delivery() if sent.direction == DOWN and sent.size > 500]
+
         async with channel(server.url, ordered=False, max_retransmits=0, link=link) as (_, texts):
             for number in range(300):
-                server.feed.publish("x" * (500 + number))  # an event's datagram is known by its size
+                server.feed.publish("x" * (500 + number))
                 await asyncio.sleep(0.002)
-            await asyncio.sleep(0.2)
+            await server.becomes(lambda: len(lost()) == 300 and texts.qsize() >= 300 - sum(lost()), within_s=15)
             got = [json.loads(text)["id"] for text in (texts.get_nowait() for _ in range(texts.qsize()))]
-        lost = sum(sent.lost for sent in link.delivery() if sent.direction == DOWN and sent.size > 500)
-        assert len(set(got)) == len(got)
-        assert 10 < lost < 60
-        assert 300 - lost - 1 <= len(got) <= 300 - lost
+        assert len(set(got)) == len(got) == 300 - sum(lost())
+        assert 10 < sum(lost()) < 60
 
 
 async def test_event_on_the_wire_is_the_sum_of_its_headers():
@@ -423,7 +425,13 @@ async def pass_through(link: DatagramLink, count: int, *, begin: bool = True) ->
     for number in range(count):
         client.sendto(bytes([number]))
         await asyncio.sleep(0.001)
-    await asyncio.sleep(link.rtt_ms / 1000 + 0.05)
+    async with asyncio.timeout(10):
+        while len(link.trace) < count or not all(sent.lost or sent.arrived for sent in link.trace):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(link.rtt_ms / 1000 + 0.1)
+        while not all(sent.lost or sent.arrived for sent in link.trace):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
     client.close(), server.close()
     return [ask.answers.get_nowait() for _ in range(ask.answers.qsize())]
 
