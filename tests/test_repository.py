@@ -23,7 +23,9 @@ from labs.doctor import ROOT
 README = (ROOT / "README.md").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DIRECT = [Requirement(line) for line in PROJECT["dependencies"]]
-CHOOSING, DEV = ([Requirement(line) for line in PROJECT["optional-dependencies"][extra]] for extra in ("choosing", "dev"))
+CHOOSING, DEV = (
+    [Requirement(line) for line in PROJECT["optional-dependencies"][extra]] for extra in ("choosing", "dev")
+)
 DEV = [requirement for requirement in DEV if requirement.name != PROJECT["name"]]  # which names the other extra
 LOCKS = {
     "requirements.txt": DIRECT,
