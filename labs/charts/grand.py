@@ -18,7 +18,7 @@ HEADS = {
     "memory": "server memory\nper client, KiB",
 }
 LIMITS = {
-    "delay": (0.4, 5000),
+    "delay": (0.18, 5000),
     "bytes": (40, 900),
     "requests": (8e-4, 12),
     "cpu": (2, 3000),
