@@ -745,7 +745,7 @@ await client.aclose()
 
 # %% [markdown]
 # ## More servers
-# Members do not choose a server; they have one address, and something behind it deals out connections. Here it is a small relay in this notebook. In production it is a load balancer, which also ends TLS, asks each server for its health, and lets a server drain before it is stopped.
+# Members do not choose a server; they have one address, and something behind it deals out connections. Here it is a small relay in this notebook. In production it is a load balancer, which also ends TLS, asks each server for its health, and lets a server drain before it is stopped. On one machine Linux can do without any relay: several processes listen on one port (`SO_REUSEPORT`), and the kernel picks one of them by a hash of the addresses. That is by chance and not in turn, and a process that dies takes along the connections that were waiting for it.
 
 # %%
 async with Balancer.open([first.origin, second.origin]) as front:

@@ -5,7 +5,7 @@
 # You have built polling, long polling, server-sent events and WebSockets, and you know of each what it costs. What is left is the question that everybody asks first: which one? In most articles the answer is a table of check marks, or a bar chart in which one bar is very long. Here it is one experiment with every transport in it, a table computed from what it found, and
 # two visitors about whom everybody asks: Socket.IO and WebRTC.
 #
-# The visitors need packages that the rest of the course does not. The first cell installs them, which takes about a minute the first time. If that is not possible on your machine, the notebook goes on without them and says where.
+# The visitors need packages that the rest of the course does not. The second cell installs them, which takes about a minute the first time. If that is not possible on your machine, the notebook goes on without them and says where.
 
 # %% tags=["setup"]
 import sys
@@ -91,7 +91,7 @@ claim(
 )
 
 # %% [markdown]
-# So the next time somebody shows you a bar chart, ask what stands still in it. Five more benchmarks of this kind are waiting for you, each of them with a flaw that has been published.
+# So the next time somebody shows you a bar chart, ask what else differs between its bars. Five more benchmarks of this kind are waiting for you, each of them with a flaw that has been published.
 #
 # ## Five benchmarks, all of them wrong
 # Every figure so far had a benchmark behind it, and a benchmark is a program like any other: it can be wrong, and unlike others it does not crash when it is. Here are five short ones. Each asks a good question, runs, and gives a number that you could publish. None of the numbers is right. They run in virtual time in a small world whose figures are fixed, so each is wrong by an exact amount, and always by the same.
@@ -318,7 +318,7 @@ cells += await grand.at(servers, 1000)
 await grand.stop(servers)
 
 # %% [markdown]
-# Computing and memory need another experiment, with many readers on one server, and idle hours pass in virtual time. That takes about a minute, so the next cell uses what we recorded on another machine. Write `True` if you have the minute.
+# Computing and memory need another experiment, with many readers on one server, and idle hours pass in virtual time. That takes half a minute or more, so the next cell uses what we recorded on another machine. Write `True` if you have the time.
 
 # %%
 here = False
@@ -326,7 +326,7 @@ price = await costs.measure_costs() if here else costs.recorded()
 charts.grand(
     cells,
     price,
-    title="Holding the connection buys the delay; the rest is bytes, computing and memory",
+    title="Holding the connection buys the latency; what differs after that is CPU, memory and idle bytes",
 )
 
 # %%
@@ -347,7 +347,7 @@ say(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-pushed = [name for name in half if name not in ("http_polling", "long_polling")]
+pushed = ("sse", "raw_websocket", "websocket")
 claim(
     "7.c3",
     "no transport lost an event at any rate",
@@ -355,12 +355,12 @@ claim(
 )
 claim(
     "7.c4",
-    "from 40 ms away polling once a second is at least five times as late as anything that is pushed",
+    "from 40 ms away polling once a second is at least five times as late as what the course's servers push",
     half["http_polling"] > 5 * max(half[name] for name in pushed),
 )
 claim(
     "7.c5",
-    "long polling lies between: later than everything that is pushed, and earlier than polling",
+    "long polling lies between: later than what they push, and earlier than polling",
     max(half[name] for name in pushed) < half["long_polling"] < half["http_polling"],
 )
 
@@ -386,7 +386,7 @@ claim(
 # %% [markdown]
 # ## From figures to a decision
 # A table of check marks says what a transport *can* do. What you want to know is what it *would cost you*, and that depends on the product: on how many clients there are, how often they hear something, how late it may be, and what stands between them and you. So the table is not written here, it is computed. `Needs` describes a product, the models of this course say how late, how many
-# bytes and how many requests, the measured costs say how much computing and memory, and prices turn these into money. What cannot do the job is out, with the reason. Of the rest the rule takes the *simplest* that costs little more than the cheapest; what "simple" means stands in `labs/choosing/decision.py`, and you may disagree.
+# bytes and how many requests, the measured costs say how much computing and memory, and prices turn these into money; the prices are round numbers of ours, and yours belong there. What cannot do the job is out, with the reason. Of the rest the rule takes the *simplest* that costs little more than the cheapest; what "simple" means stands in `labs/choosing/decision.py`, and you may disagree.
 #
 # An auction: five thousand bidders, four bids a second reach each of them, and a bid has to be seen within 150 ms.
 
@@ -493,7 +493,17 @@ else:
     say("This section is skipped: the package `python-socketio` is not installed.")
 
 # %% [markdown]
-# A greeting with an id, the intervals of the heartbeat, and then a single digit, `2`, which is a ping. Nobody answered it, so the server hung up. There was never an event, because the client never asked for a namespace. The other way round it is the same: a Socket.IO client at a plain WebSocket server waits for a greeting that does not come. **Both ends speak Socket.IO, or neither does.**
+# The course's page for this server speaks the protocol in forty lines and shows every packet as it passes. Publish something and compare what was said with what it took to say it.
+
+# %%
+watched = await launch("socketio_feed") if with_socketio else None
+watched and watched.page()
+
+# %%
+watched and await watched.publish("wind 12 m/s, north-west")
+
+# %% [markdown]
+# Now the plain client's list again. A greeting with an id, the intervals of the heartbeat, and then a single digit, `2`, which is a ping. Nobody answered it, so the server hung up. There was never an event, because the client never asked for a namespace. The other way round it is the same: a Socket.IO client at a plain WebSocket server waits for a greeting that does not come. **Both ends speak Socket.IO, or neither does.**
 #
 # What does it cost to open? A round trip here is 100 ms. Count before you run: how many round trips until the first event, if the client begins with polling, as it does when nobody tells it otherwise?
 
@@ -564,6 +574,7 @@ if with_socketio:
 
 # %%
 if with_socketio:
+    await watched.stop()
     cuts = [
         virtual.run(socketio_cut.emitted_through_a_cut()),
         virtual.run(
@@ -723,17 +734,23 @@ claim(
 # %% [markdown]
 # Which of the two is worse is not a question about networks. A chat message that never comes is a fault, and a position in a game that is a quarter of a second old is one as well. If the new state replaces the old one, losing is right, and waiting is wrong; if every message counts, it is the other way round.
 #
-# What WebRTC costs is in the large figure, and before that: two ends that do not know each other need somebody to introduce them. They exchange an offer and an answer over some other transport, here a POST, with their addresses and the fingerprints of their keys. Then each tries the other's addresses until a pair works (**ICE**), and they agree on keys (**DTLS**) and on a channel. The next cell opens
-# one through a link with a round trip of 40 ms.
+# What WebRTC costs is in the large figure, and before that: two ends that do not know each other need somebody to introduce them. They exchange an offer and an answer over some other transport, here a POST, with their addresses and the fingerprints of their keys. Then each tries the other's addresses until a pair works (**ICE**), and they agree on keys (**DTLS**) and on a channel. The page below does this with
+# your browser, and lets you choose what the channel promises; the cell after it opens one in Python, through a link with a round trip of 40 ms.
 
 # %%
-if optional.have("aiortc"):
+with_webrtc = optional.have("aiortc")
+peer = await launch("webrtc_feed", rtt_ms=40) if with_webrtc else None
+peer and peer.page()
+
+# %%
+if with_webrtc:
     from labs.choosing import webrtc_client
     from labs.choosing.datagram_link import DatagramLink
 
-    async with launch("webrtc_feed", rtt_ms=40) as server, DatagramLink(rtt_ms=40) as path:
-        opened_ms = await webrtc_client.connect_time(server.url, link=path)
+    async with DatagramLink(rtt_ms=40) as path:
+        opened_ms = await webrtc_client.connect_time(peer.url, link=path)
         datagrams, size = sum(path.datagrams.values()), sum(path.bytes.values())
+    await peer.publish("wind 12 m/s, north-west")
     say(
         f"The channel was open after **{opened_ms / 40:.1f} round trips**, {datagrams} datagrams and {size:,} "
         "bytes. A WebSocket takes two round trips."
@@ -785,6 +802,7 @@ check("7.5", Latest)
 # that loses one packet in twenty.
 
 # %%
+peer and await peer.stop()
 with_versions = optional.have("h2") and optional.have("aioquic")
 if with_versions:
     from labs.choosing import first_byte, http2, http3
@@ -934,9 +952,9 @@ if with_versions:
 #
 # **In class.** Let each group defend one transport for the same product, with the table of this notebook as the only evidence. Then change one need, the loss or the proxy, and let them go on.
 #
-# **Where people stumble.** In 7.1 they name the flaw and get the direction of the error wrong. In 7.3 they choose the transport that they like and look for a number afterwards.
+# **Where people stumble.** In 7.1 they name the flaw, and take a number that is wrong in the same way. In 7.3 they choose the transport that they like and look for a number afterwards.
 #
-# **Discuss.** Which benchmark has your company believed lately, and what stood still in it?
+# **Discuss.** Which benchmark has your company believed lately, and what else differed between its bars?
 # </details>
 #
 # **Next:** *08 · Beyond chat* is later work: a trading ticker, a game, an editor, a dashboard and sensors, each on the transport that you would now choose for it.

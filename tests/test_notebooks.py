@@ -38,7 +38,7 @@ CODE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|<code>.*?</code>",
 MEANT = {  # typed numbers that are not measurements: given in the text, or plain arithmetic. By the notebook's number
     "00": [],
     "01": [],
-    "07": ["0.02 ms of its processor", "needs 0.2 ms to take", "a pause of 6,000 ms", "in 60,000 ms at"],
+    "07": ["0.02 ms of its process", "needs 0.2 ms to take", "a pause of 6,000 ms", "in 60,000 ms at"],
 }
 
 
