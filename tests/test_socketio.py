@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import websockets
 from crowd import Reader
+from engineio.payload import Payload
 from simulated import simulated
 from transports import FEEDS
 
@@ -197,6 +198,10 @@ async def test_polling_client_who_never_comes_again_is_forgotten():
         await asyncio.sleep(25 + 20 + 20)
         assert not app[SERVER].environ and not app[SERVER].allowances
         assert len(asyncio.all_tasks()) == before
+
+
+def test_answer_to_a_poll_has_no_more_packets_than_a_client_of_the_library_takes():
+    assert Payload.max_decode_packets >= AT_ONCE + 2  # a greeting and a ping besides
 
 
 @pytest.mark.parametrize("transports", [("polling",), DEFAULT])

@@ -33,9 +33,8 @@ async def ready(*, install: bool = True, command: tuple[str, ...] = INSTALL, pat
         await run(*command, str(LOCK), patience_s=patience_s)
         importlib.invalidate_caches()
     if lacking := missing():
-        return (
-            f"{listed(lacking)} cannot be measured here, because the packages are missing: recorded figures stand in."
-        )
+        instead = "Recorded figures stand in, or a section is skipped."
+        return f"{listed(lacking)} cannot be measured here, because the packages are missing. {instead}"
     return f"{listed(list(PACKAGES.values()))} can be measured here."
 
 
