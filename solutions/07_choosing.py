@@ -401,7 +401,7 @@ head, *rows = decision.rows(auction, price)
 table(head, *rows)
 
 # %% [markdown]
-# Now the same auction with one need changed at a time. This is how to use such a table: not to find the answer, but to find out which of your needs the answer hangs on.
+# Now the same auction with a need or a few of them changed. This is how to use such a table: not to find the answer, but to find out which of your needs the answer hangs on.
 
 # %%
 changes = {
