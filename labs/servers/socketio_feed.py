@@ -27,7 +27,7 @@ from labs.socketio_engine import Sessions
 from labs.sockets import RATE
 
 PING_INTERVAL_S, PING_TIMEOUT_S = 25.0, 20.0  # the defaults of every Socket.IO server
-AT_ONCE = 12  # a client of the same library gives up an answer to a poll with more than 16 packets; a greeting and a ping may be in it
+AT_ONCE = 12  # the library's own client takes 16 packets at most in an answer to a poll, a greeting and a ping among them
 
 SERVER = web.AppKey("server", Sessions)
 
