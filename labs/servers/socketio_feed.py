@@ -27,7 +27,7 @@ from labs.socketio_engine import Sessions
 from labs.sockets import RATE
 
 PING_INTERVAL_S, PING_TIMEOUT_S = 25.0, 20.0  # the defaults of every Socket.IO server
-AT_ONCE = 12  # the library's own client takes 16 packets at most in an answer to a poll, a greeting and a ping among them
+AT_ONCE = 12  # the library's client takes at most 16 packets in an answer to a poll, greeting and ping among them
 
 SERVER = web.AppKey("server", Sessions)
 
