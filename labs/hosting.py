@@ -219,7 +219,7 @@ def many_files() -> None:
 def stop_event(exit_on_eof: bool, line: Callable[[str], object] | None = None) -> asyncio.Event:
     """An event that is set when this process is told to stop: SIGTERM, SIGINT, or the end of standard input.
 
-    `line` is called for each line of standard input.
+    `line` is called for each line of standard input; what is longer than an event may be is cut off.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -232,9 +232,12 @@ def stop_event(exit_on_eof: bool, line: Callable[[str], object] | None = None) -
         rest = b""
         with suppress(RuntimeError):  # the loop may have closed already
             while piece := os.read(0, 65536):  # not sys.stdin.read: its lock, held by this thread, would abort the exit
-                *lines, rest = (rest + piece).split(b"\n")
-                for one in lines if line else ():
+                *lines, rest = (rest + piece).split(b"\n") if line else [b""]
+                rest = rest[:BODY_LIMIT]
+                for one in lines:
                     loop.call_soon_threadsafe(line, one[:BODY_LIMIT].decode("utf-8", "replace"))
+            if rest:
+                loop.call_soon_threadsafe(line, rest.decode("utf-8", "replace"))
             if exit_on_eof:
                 loop.call_soon_threadsafe(stop.set)
 

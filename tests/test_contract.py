@@ -13,8 +13,9 @@ from crowd import becomes, crowd, descriptors
 from simulated import now_ms, simulated
 from transports import FEEDS
 
-from labs import launch, virtual
+from labs import hosting, launch, virtual
 from labs.feed import Gone
+from labs.hosting import BODY_LIMIT
 from labs.ledger import messages, total
 
 every_transport = pytest.mark.parametrize("name", FEEDS)
@@ -291,6 +292,14 @@ async def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, co
         await server.start()
     assert server.popen.returncode in (1, 2)
     assert not any("Traceback" in line for line in server.log)
+
+
+async def test_standard_input_is_taken_by_lines_the_last_one_too_and_cut_where_an_event_ends(monkeypatch):
+    pieces = iter([b"a\nb", b"c\n" + b"x" * (BODY_LIMIT + 5), b"y\nlast", b""])
+    monkeypatch.setattr(hosting.os, "read", lambda descriptor, size: next(pieces))
+    heard = []
+    await hosting.stop_event(True, heard.append).wait()
+    assert heard == ["a", "bc", "x" * BODY_LIMIT, "last"]
 
 
 async def test_server_on_an_ipv6_address_names_itself_in_brackets():

@@ -208,7 +208,7 @@ def test_grand_figure_says_in_one_line_what_it_shows():
 
 
 def test_race_says_what_is_missing_and_how_it_comes(monkeypatch, capsys):
-    monkeypatch.setattr(grand, "find_spec", lambda package: None)
+    monkeypatch.setattr(grand, "have", lambda package: False)
     race.table([cell for cell in CELLS.values() if cell.transport not in grand.PACKAGES], RECORDED)
     printed = capsys.readouterr().out
     assert "Socket.IO and WebRTC" in printed and "requirements-choosing.txt" in printed

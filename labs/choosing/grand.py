@@ -18,9 +18,9 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 from labs import clients, measure, models
+from labs.choosing.optional import have
 from labs.clock import now_ns
 from labs.feed import Event
 from labs.launch import Server, launch
@@ -72,7 +72,7 @@ class Cell:
 def missing(transport: str) -> str | None:
     """The package that this transport needs and that is not installed here."""
     package = PACKAGES.get(transport)
-    return package if package and find_spec(package) is None else None
+    return package if package and not have(package) else None
 
 
 def installed(names: Iterable[str] = TRANSPORTS) -> list[str]:

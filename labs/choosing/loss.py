@@ -22,11 +22,11 @@ import shlex
 import sys
 from collections.abc import Iterable
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from labs.choosing.loss_record import Cell, Experiment, record, recorded, together
 from labs.choosing.lossy_wire import across, impossible
+from labs.choosing.optional import have
 from labs.measure import machine, progress
 
 TRANSPORTS = ("websocket", "reliable", "unreliable")
@@ -90,7 +90,7 @@ async def measured_or_recorded(**settings) -> Experiment:
 
 def unable() -> str | None:
     """Why this machine cannot measure it, as a sentence; None where it can."""
-    if find_spec("aiortc") is None:
+    if not have("aiortc"):
         return "The package aiortc, which speaks WebRTC, is not installed."
     return impossible()
 
