@@ -258,7 +258,6 @@ def arguments(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--origin", action="append", default=[], help="another origin whose pages may use this server")
     parser.add_argument("--exit-on-eof", action="store_true", help="stop when standard input ends")
-    parser.add_argument("--stdin", action="store_true", help="publish each line of standard input")
     return parser
 
 
@@ -285,7 +284,12 @@ def amount(text: str) -> float:
 
 def build(make_app: Callable, feed: Feed, **chosen):
     """The application, on this feed if it serves one."""
-    return make_app(feed, **chosen) if "feed" in inspect.signature(make_app).parameters else make_app(**chosen)
+    return make_app(feed, **chosen) if serves_feed(make_app) else make_app(**chosen)
+
+
+def serves_feed(make_app: Callable) -> bool:
+    """Whether it makes a feed server."""
+    return "feed" in inspect.signature(make_app).parameters
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:
@@ -304,6 +308,8 @@ def main(make_app: Callable, description: str, loop_factory: Callable | None = N
     wait_s=...)`; `rate=(1000, "meaning", amount)` adds --rate, read by `amount`; `compress=(False, "meaning")` a flag.
     """
     parser = arguments(description)
+    if serves_feed(make_app):
+        parser.add_argument("--stdin", action="store_true", help="publish each line of standard input")
     for name, (default, meaning, *kind) in choices.items():
         option = f"--{name.removesuffix('_s').replace('_', '-')}"
         if default is False:
@@ -319,7 +325,7 @@ def main(make_app: Callable, description: str, loop_factory: Callable | None = N
         if not 0 <= options.port < 2**16:  # uvloop would take the port modulo 2**16
             raise OverflowError("a port is 0 to 65535")
         feed = Feed(keep=options.keep)
-        stop = stop_event(options.exit_on_eof, feed.publish if options.stdin else None)
+        stop = stop_event(options.exit_on_eof, feed.publish if getattr(options, "stdin", False) else None)
         chosen = {name: getattr(options, name) for name in choices}
         app = build(make_app, feed, origins=tuple(options.origin), **chosen)
         async with serving(app, options.host, options.port) as url:

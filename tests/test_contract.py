@@ -294,6 +294,11 @@ async def test_option_that_cannot_be_is_said_in_a_sentence_and_fails(options, co
     assert not any("Traceback" in line for line in server.log)
 
 
+async def test_server_without_a_feed_does_not_offer_to_publish_lines():
+    with pytest.raises(launch.LaunchError, match="unrecognized arguments: --stdin"):
+        await launch.Process("rooms", "--stdin").start()
+
+
 async def test_standard_input_is_taken_by_lines_the_last_one_too_and_cut_where_an_event_ends(monkeypatch):
     pieces = iter([b"a\nb", b"c\n" + b"x" * (BODY_LIMIT + 5), b"y\nlast", b""])
     monkeypatch.setattr(hosting.os, "read", lambda descriptor, size: next(pieces))
