@@ -323,7 +323,7 @@ cells += await grand.at(servers, 1000)
 await grand.stop(servers)
 
 # %% [markdown]
-# Computing and memory need another experiment, with many readers on one server, and idle hours pass in virtual time. That takes half a minute or more, so the next cell uses what we recorded on another machine. Write `True` if you have the time.
+# Computing and memory need another experiment, with many readers on one server, and what an idle hour takes comes from virtual time. That takes half a minute or more, so the next cell uses what we recorded on another machine. Write `True` if you have the time.
 
 # %%
 here = False
@@ -835,7 +835,7 @@ if with_versions:
         name: ([ms / 50 for ms in opened[name]], model)
         for name, model in first_byte.ROUND_TRIPS.items()
     }
-    charts.versions(
+    chart = charts.versions(
         {
             "HTTP/1.1": (last.http1, last.http1),
             "HTTP/2, the first": (first.http2, first.predicted),
@@ -855,7 +855,8 @@ if with_versions:
         f"{shares['one stream'].late:.0%} of the messages are late, with a stream each "
         f"{shares['a stream each'].late:.1%}, and of the datagrams {shares['datagrams'].lost:.1%} are lost.",
         caption="100 polls with a browser's headers; RTT 50 ms; 1,000 messages, 100 a second, 5 % loss",
-    )._ipython_display_()
+    )
+chart if with_versions else None
 
 # %%
 # NBVAL_CHECK_OUTPUT
