@@ -173,7 +173,7 @@ class Link:
     def __init__(self, target: str, *, rtt_ms: float = 0.0, jitter_ms: float = 0.0, seed: int = 0):
         self.target, self.rtt_ms, self.jitter_ms = target, rtt_ms, jitter_ms
         self.buffer_bytes = 0
-        self.stalled = self.holed = False
+        self.stalled = self.holed = self.closed = False
         self.chunks: list[Chunk] = []
         self.notes: list[Note] = []
         self._log: list[Chunk | Note] = []  # both, in the order they happened
@@ -199,7 +199,8 @@ class Link:
         return self.url.replace("http", "ws", 1)
 
     async def close(self):
-        """Stop accepting, and drop every connection."""
+        """Stop accepting, and drop every connection, also one that was accepted a moment ago."""
+        self.closed = True
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -274,6 +275,8 @@ class Link:
         return End(self, self._connections, UP)
 
     def _opened(self, end: End):
+        if self.closed:  # nobody would ever end it
+            return end.abort()
         self._ends[end] = None
         end.dead = self.holed
         # not now: before Python 3.11.5 or so, asyncio begins to read after `connection_made` whatever that has decided

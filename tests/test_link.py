@@ -1,6 +1,7 @@
 """The network in a box does to bytes exactly what it says, in virtual time and over real sockets."""
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -621,3 +622,18 @@ async def test_faults_hold_over_real_sockets():
         box.link.cut()
         for wire in (near, far, new, new_far):
             assert await ended(wire) == b""
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_connection_that_comes_at_the_moment_of_closing_holds_nobody_up(turns):
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    link = await Link.open(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    address = ("127.0.0.1", int(link.url.rpartition(":")[2]))
+    with socket.create_connection(address):
+        await asyncio.sleep(0.02)  # this one is through
+        with socket.create_connection(address):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                await link.close()
+    server.close()
