@@ -1,8 +1,6 @@
 """The network in a box does to bytes exactly what it says, in virtual time and over real sockets."""
 
 import asyncio
-import gc
-import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -625,19 +623,15 @@ async def test_faults_hold_over_real_sockets():
             assert await ended(wire) == b""
 
 
-# asyncio itself leaves behind what it has accepted in the very turn in which its server is closed
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-@pytest.mark.parametrize("turns", range(8))
-async def test_connection_that_comes_at_the_moment_of_closing_holds_nobody_up(turns):
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    link = await Link.open(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    address = ("127.0.0.1", int(link.url.rpartition(":")[2]))
-    with socket.create_connection(address):
-        await asyncio.sleep(0.02)  # this one is through
-        with socket.create_connection(address):
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            async with asyncio.timeout(10):
-                await link.close()
-    server.close()
-    gc.collect()  # what asyncio has left behind, here and not in somebody else's test
+@simulated
+async def test_connection_that_was_accepted_a_moment_before_the_link_closed_is_dropped():
+    async with boxed() as box:
+        await box.pair()
+        closing = asyncio.create_task(box.link.close())
+        await asyncio.sleep(0)  # its server is closed, and the connections are on their way to be
+        late = box.link._accept()  # what asyncio does for one that came just before that
+        port = box.server.sockets[0].getsockname()[1]
+        await asyncio.get_running_loop().create_connection(lambda: late, "127.0.0.1", port)
+        async with asyncio.timeout(10):
+            await closing
+        assert late.transport.is_closing()
